@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -136,6 +137,19 @@ def test_many_clusters_are_put_into_blocks_that_fit(width: int) -> None:
     assert max(map(len, lines)) <= width
     heads = [line.split() for line in lines if line.split() and line.split()[0] in names]
     assert [name for head in heads for name in head] == list(names)
+
+
+def test_no_word_and_no_address_is_taken_apart_on_a_narrow_terminal() -> None:
+    """Service istiod-revision-tag-default and an address do not fit beside each other."""
+    long_name = Service("istiod-revision-tag-default", "ClusterIP", "10.107.178.251", (), ("443/TCP",))
+    one = cluster(1)
+    result = StatusResult(("kt",), {"kt": replace(one, services=(*one.services, long_name))}, {}, {})
+
+    shown = text(result, 40)
+
+    assert " istiod-revision-tag-default:\n   10.107.178.251\n" in shown
+    assert " istiod: 10.0.0.2\n" in shown
+    assert max(map(len, shown.splitlines())) <= 40
 
 
 def test_korean_names_stay_in_line() -> None:

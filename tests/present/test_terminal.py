@@ -297,3 +297,25 @@ def test_a_seen_value_of_a_hundred_lines_is_cut_to_the_first_lines() -> None:
     print_problems(Console(file=out, width=80), [problem], style="red", title="warning")
     lines = [line.removeprefix("  seen:").strip() for line in out.getvalue().splitlines()[1:13]]
     assert lines == [*(f"c{number}: none" for number in range(1, 12)), "and 89 more: -o json has them all"]
+
+
+def printed_words(width: int, *cells: str) -> list[str]:
+    """The lines of a table with one row."""
+    out = io.StringIO()
+    rows = terminal.table("PORT", "NODE PORTS")
+    rows.add_row(*cells)
+    terminal.print_words(Console(file=out, width=width, force_terminal=True, color_system=None), rows)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_a_cell_is_folded_between_pairs_and_not_within_one() -> None:
+    pairs = ", ".join(
+        f"{name}{terminal.NO_BREAK}3126{number}" for number, name in enumerate(("kt", "ncloud"))
+    )
+    assert printed_words(24, "80/TCP", pairs)[1:] == ["80/TCP  kt 31260,", "        ncloud 31261"]
+
+
+def test_a_pair_has_an_ordinary_space_in_a_wide_table_and_in_lines() -> None:
+    pair = f"ncloud{terminal.NO_BREAK}31261"
+    assert printed_words(80, "80/TCP", pair)[1] == "80/TCP  ncloud 31261"
+    assert any(line.endswith("ncloud 31261") for line in printed_words(14, "80/TCP", pair))

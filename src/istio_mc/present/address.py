@@ -12,7 +12,7 @@ from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.kube.objects import ref_of
 from istio_mc.present.output.envelope import Report, exit_for
 from istio_mc.present.output.hints import as_printed
-from istio_mc.present.output.terminal import print_words, table
+from istio_mc.present.output.terminal import NO_BREAK, print_words, table
 from istio_mc.present.output.wrap import print_item, print_wrapped
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _render_ports(views: Sequence[ClusterAddress], console: Console) -> None:
     for view in views:
         for port in view.ports:
             key = (f"{port.port}/{port.protocol}", port.name, "yes" if port.needed else "no", port.purpose)
-            node = [f"{view.cluster.context} {port.node_port}"] if port.node_port else []
+            node = [f"{view.cluster.context}{NO_BREAK}{port.node_port}"] if port.node_port else []
             nodes.setdefault(key, []).extend(node)
     if not nodes:
         return

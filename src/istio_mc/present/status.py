@@ -15,7 +15,7 @@ from istio_mc.present.output.terminal import table
 from istio_mc.present.output.wrap import lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -89,13 +89,20 @@ def _camel(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any of domain.statu
 
 
 def screen(result: StatusResult, width: int) -> RenderableType:
-    """One column a cluster, in as many blocks as the width makes necessary, and notes below."""
+    """One column a cluster, in as many blocks as the width makes necessary, and notes below.
+
+    Where the width is too small for one column, each cluster's cells are lines.
+    """
     columns = {name: _column(result, name) for name in result.contexts}
     rows = list(dict.fromkeys(key for column in columns.values() for key in column.cells))
     rows.sort(key=lambda key: _SECTIONS.index(key[0]))  # stable: rows stay as they came
     labels = max((cell_len(row) for _, row in rows), default=0) + 1
     parts: list[RenderableType] = []
-    for block in _blocks(columns, width - labels):
+    beside = columns
+    if any(labels + _GAP + column.least > width for column in columns.values()):
+        parts += [line for column in columns.values() for line in _lines(column, rows, width)]
+        beside = {}
+    for block in _blocks(beside, width - labels):
         shown = table("", *block)
         shown.columns[0].width = labels
         for place, wide in zip(shown.columns[1:], _widths(block, columns, width - labels), strict=True):
@@ -119,6 +126,23 @@ def screen(result: StatusResult, width: int) -> RenderableType:
     if len(notes) > _NOTES:
         parts.append(Text(f"and {len(notes) - _NOTES} more: see -o json"))
     return Group(*parts)
+
+
+def _lines(column: _Column, rows: Sequence[_Key], width: int) -> Iterator[Text]:
+    """One cluster in lines, for a width in which a table would take words apart."""
+    yield Text(column.name, style="bold")
+    section = ""
+    for key in rows:
+        cell = column.cells.get(key)
+        if cell is None:
+            continue
+        if key[0] != section:
+            section = key[0]
+            yield Text(section.upper(), style="bold")
+        styles = {number: str(cell.style) for number, _ in enumerate(cell.plain.split(), 1)}
+        words = [f"{key[1]}:", *cell.plain.split()]
+        for number, line in enumerate(lines_of(words, width, indent=3, taken=1, styles=styles)):
+            yield Text.assemble(" " * (3 if number else 1), line)
 
 
 _SECTIONS = ("cluster", "pods", "services", "deployments", "hpas", "gateways", "remote secrets", "proxies")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -22,12 +23,14 @@ from istio_mc.domain.problem import Code, ProblemError
 from istio_mc.present.output.wrap import WIDTH_IN_A_PIPE, is_a_pipe, print_wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _ANY_WIDTH = 100_000
 _REPEAT_S = 30.0
 _BAR = 24
 _GAP = 2
+NO_BREAK = "\u00a0"
+"""Stands for a space between words that `print_words` does not separate, as a name and its port."""
 _LABEL = 12
 _LONG = 20
 _MARKS = {
@@ -104,11 +107,13 @@ def print_rows(to: Console, rows: Table) -> None:
 def print_words(to: Console, rows: Table, *, but: str = "") -> None:
     """Prints a table of text, its cells folded between words only; too wide for that, as `print_untruncated`.
 
+    Words that `NO_BREAK` joins are not separated; it is printed as a space.
+
     Args:
         but: The column, by its header, in which a long word is folded rather than the table taken apart.
     """
     cells = [[str(cell) for cell in (column.header, *column.cells)] for column in rows.columns]
-    least = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in cells]
+    least = [max(cell_len(word) for cell in column for word in _words(cell)) for column in cells]
     least = [
         min(word, _LONG) if column.header == but else word
         for word, column in zip(least, rows.columns, strict=True)
@@ -116,15 +121,44 @@ def print_words(to: Console, rows: Table, *, but: str = "") -> None:
     widths = [max(map(cell_len, column)) for column in cells]
     room = to.width - _GAP * (len(widths) - 1)
     if sum(least) > room:
-        print_untruncated(to, rows)
+        print_untruncated(to, _folded(rows, [_ANY_WIDTH] * len(widths)))
         return
     while sum(widths) > room:
         # The one that has most to give, for rich would take from all alike.
         spare = [width - word for width, word in zip(widths, least, strict=True)]
         widths[spare.index(max(spare))] -= 1
-    for column, width in zip(rows.columns, widths, strict=True):
+    shown = _folded(rows, widths)
+    for column, width in zip(shown.columns, widths, strict=True):
         column.width = width
-    to.print(rows)
+    to.print(shown)
+
+
+def _words(cell: str) -> list[str]:
+    return re.split(r"[ \n]+", cell)
+
+
+def _folded(rows: Table, widths: Sequence[int]) -> Table:
+    """A table with cells with `NO_BREAK` folded to these widths: rich would fold at every kind of space."""
+    cells = [[*column.cells] for column in rows.columns]
+    if not any(NO_BREAK in str(cell) for column in cells for cell in column):
+        return rows
+    made = table(*(str(column.header) for column in rows.columns))
+    for row in zip(*cells, strict=True):
+        made.add_row(*(_folded_cell(cell, width) for cell, width in zip(row, widths, strict=True)))
+    return made
+
+
+def _folded_cell(cell: RenderableType, width: int) -> RenderableType:
+    if not isinstance(cell, str) or NO_BREAK not in cell:
+        return cell
+    lines = [""]
+    for word in _words(cell):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if cell_len(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines).replace(NO_BREAK, " ")
 
 
 class Done:
