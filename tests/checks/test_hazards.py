@@ -207,3 +207,20 @@ def test_no_other_hazard_stops_an_install() -> None:
     old = facts(world({}), version="1.26.0", tag=None, hub="gcr.io/istio-release")
     codes = {problem.code for problem in judge(old, strict=True)}
     assert {"istio-defects", "istio-security", "istioctl-analyze", "hub-switched-off"} <= codes
+
+
+@pytest.mark.parametrize("check", [versions.DEFECTS, versions.SECURITY])
+def test_of_a_mesh_that_runs_the_fix_is_an_upgrade(check: str) -> None:
+    result = verified(facts(world(everywhere("1.26.0"))))[check]
+    assert result.problem
+    assert str(result.problem.hint).startswith("upgrade Istio: istio-mc upgrade --to VERSION")
+
+
+@pytest.mark.parametrize("check", [versions.DEFECTS, versions.SECURITY])
+def test_before_the_first_install_the_fix_is_the_version_in_the_file(check: str) -> None:
+    found = facts(World(releases=release_table()), version="1.26.0")
+    nothing = {name: replace(one, objects={}) for name, one in found.observed.items()}
+    checks = [one for one in versions.BEFORE_AN_INSTALL if one.id == check]
+    (result,) = run([*access.CHECKS, *checks], replace(found, observed=nothing))[-1:]
+    assert result.problem
+    assert str(result.problem.hint) == "set istio.version in mesh.yaml, and install"

@@ -173,3 +173,7 @@ def test_a_wait_for_a_version_is_reported_again_with_the_seconds_left(
 def test_calls_that_are_counted_for_long_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = waits_of(monkeypatch, ["v1", "v2", SILENT], wait_s=0.0)
     assert "for responses to 180 requests, some get none" in texts
+
+
+def test_responses_are_listed_by_version_in_their_order() -> None:
+    assert sample._counted(Calls({"v2": 88, "v1": 92}, {})) == "responses by version: v1 92, v2 88"

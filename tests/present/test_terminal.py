@@ -9,16 +9,22 @@ import subprocess
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.hint import Advice
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.present.output import terminal
 from istio_mc.present.output.problems import print_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
 
 RUN = """
 import time
@@ -319,3 +325,38 @@ def test_a_pair_has_an_ordinary_space_in_a_wide_table_and_in_lines() -> None:
     pair = f"ncloud{terminal.NO_BREAK}31261"
     assert printed_words(80, "80/TCP", pair)[1] == "80/TCP  ncloud 31261"
     assert any(line.endswith("ncloud 31261") for line in printed_words(14, "80/TCP", pair))
+
+
+def on_ascii() -> Console:
+    """A console on a stream in ASCII, which writes other characters as escapes."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    return Console(file=stream, width=100, color_system=None)
+
+
+def written(to: Console) -> str:
+    to.file.flush()
+    stream = to.file
+    assert isinstance(stream, io.TextIOWrapper)
+    assert isinstance(stream.buffer, io.BytesIO)
+    return stream.buffer.getvalue().decode("ascii")
+
+
+@pytest.mark.parametrize("printed", [terminal.print_words, terminal.print_untruncated])
+def test_columns_are_aligned_by_what_a_stream_without_unicode_writes(
+    printed: Callable[[Console, Table], None],
+) -> None:
+    to, rows = on_ascii(), terminal.table("CLUSTER", "STATUS")
+    rows.add_row("kt", "changed")
+    rows.add_row("카카오", "changed")
+    printed(to, rows)
+    assert len({line.index("changed") for line in written(to).splitlines()[1:]}) == 1
+
+
+def test_a_fix_without_unicode_can_be_pasted_into_bash() -> None:
+    to = on_ascii()
+    hint = kubectl("카카오", "delete", "pod", "one")
+    print_problems(to, [Problem(code=Code.NOT_READY, message="it", hint=hint)], style="red", title="error")
+    (fix,) = [line for line in written(to).splitlines() if "fix:" in line]
+    command = fix.split("fix:")[1].replace("kubectl", "printf '%s\\n'")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, env={"LC_ALL": "C.UTF-8"}, check=True)
+    assert done.stdout.decode().splitlines() == ["--context", "카카오", "delete", "pod", "one"]

@@ -101,7 +101,7 @@ def test_link_failures_are_reported_and_all_other_clusters_are_linked(
         ("kt", State.STARTED, "2 remote secrets"),
         ("kt", State.FAILED, ""),
     ]
-    assert {("kt", State.PENDING, ""), ("kt", State.STARTED, "1 remote secrets")} <= set(
+    assert {("kt", State.PENDING, ""), ("kt", State.STARTED, "1 remote secret")} <= set(
         events_of(events, "link")
     )
 

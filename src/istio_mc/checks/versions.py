@@ -101,15 +101,21 @@ def _chosen(facts: Facts) -> _Versions:
     return dict.fromkeys(facts.observed, (tag if patch_of(tag) else facts.mesh.version,))
 
 
+def _is_installed(facts: Facts) -> bool:
+    """Whether an istiod runs in a cluster: then mesh.yaml does not decide on the version."""
+    return any(_running(facts).values())
+
+
 def _defects(facts: Facts, versions: _Versions, restart: Callable[[str], Command] | None = None) -> Finding:
-    problem = hazards.defects(facts.releases, hazards.by_version(versions), restart)
+    by_version = hazards.by_version(versions)
+    problem = hazards.defects(facts.releases, by_version, restart, is_installed=_is_installed(facts))
     return _finding(versions, problem)
 
 
 def _security(facts: Facts, versions: _Versions) -> Finding:
     return _finding(
         versions,
-        hazards.security(facts.releases, hazards.by_version(versions)),
+        hazards.security(facts.releases, hazards.by_version(versions), is_installed=_is_installed(facts)),
     )
 
 

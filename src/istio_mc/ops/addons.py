@@ -14,7 +14,7 @@ from istio_mc.domain.kube.rehearsal import places
 from istio_mc.domain.kube.rights import Right
 from istio_mc.domain.observed import storage_classes
 from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
-from istio_mc.domain.text import few
+from istio_mc.domain.text import few, plural
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.gateways.kube.addons import read_state, read_unready
 from istio_mc.ops.session import rights
@@ -157,7 +157,7 @@ def remove(session: Session, planned: AddonsResult) -> AddonsResult:
             going = (*removal.custom, *removal.objects)
             if not going:
                 continue
-            with session.run.step(name, _STEP, f"{len(going)} objects are deleted"):
+            with session.run.step(name, _STEP, f"{plural(len(going), 'object')} to delete"):
                 for item in going:
                     kube.delete(kind_of(item), item["metadata"]["name"], item["metadata"].get("namespace"))
                 _wait_gone(session, name, removal)
@@ -220,7 +220,7 @@ def _wait_gone(session: Session, name: str, removal: Removal) -> None:
     raise ProblemError.of(
         code=Code.ADDON_NOT_GONE,
         cluster=name,
-        message=f"{len(left)} objects of an add-on in {name} are not deleted",
+        message=f"{plural(len(left), 'object')} of an add-on not deleted in {name}",
         seen=few((str(ref_of(one)) for one in left), _SHOWN),
         expected="no such object",
         hint=Advice(

@@ -30,6 +30,7 @@ from istio_mc.domain.links.state import (
 )
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.domain.text import plural
 from istio_mc.gateways.host.parallel import Failures, all_of, poll_rounds
 from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
 from istio_mc.gateways.kube.snapshot import observe
@@ -87,7 +88,7 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
         if step is None:
             session.run.progress(Event(context, plan.LINK, State.UNCHANGED))
             return None
-        with session.run.step(context, plan.LINK, f"{len(step.documents)} remote secrets"):
+        with session.run.step(context, plan.LINK, plural(len(step.documents), "remote secret")):
             kube = session.clusters.kubes[context]
             dead = {one.secret for one in remotes} - {one.secret for one in remotes if not one.fault}
             all_of({str(ref_of(secret)): partial(_replace, kube, secret, dead) for secret in step.documents})
@@ -197,7 +198,7 @@ def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResul
     removed: dict[str, list[str]] = {name: [] for name in todo.stale}
 
     def prune(name: str) -> None:
-        with session.run.step(name, _PRUNE, f"{len(todo.stale[name])} remote secrets"):
+        with session.run.step(name, _PRUNE, plural(len(todo.stale[name]), "remote secret")):
             for going in todo.stale[name]:
                 remove(session.clusters.kubes[name], going)
                 removed[name].append(str(going))

@@ -548,4 +548,8 @@ def _counted(calls: Calls) -> str:
         )
     if calls.given_up:
         parts.append(f"stopped after {calls.total} requests")
-    return "; ".join(parts) or f"responses by version: {dict(calls.answered)}"
+    return "; ".join(parts) or f"responses by version: {_by_version(calls)}"
+
+
+def _by_version(calls: Calls) -> str:
+    return ", ".join(f"{version} {times}" for version, times in sorted(calls.answered.items())) or "none"

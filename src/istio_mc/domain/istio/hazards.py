@@ -36,9 +36,17 @@ def by_version(versions: Mapping[str, Collection[str]]) -> Running:
 
 
 def defects(
-    table: ReleaseTable, running: Running, restart: Callable[[str], Command] | None = None
+    table: ReleaseTable,
+    running: Running,
+    restart: Callable[[str], Command] | None = None,
+    *,
+    is_installed: bool = False,
 ) -> Problem | None:
-    """The known defects of istiods, one line for each version and defect; None: none is known."""
+    """The known defects of istiods, one line for each version and defect; None: none is known.
+
+    Args:
+        is_installed: Whether an istiod runs, so that another version needs an upgrade.
+    """
     names = [
         (version, defect.effect, affected.fixed)
         for version in running
@@ -60,26 +68,38 @@ def defects(
         message=f"istiod has {plural(count, 'known defect')} with remote secrets",
         seen="\n".join(lines),
         expected=_newer(fixed for _, _, fixed in names),
-        hint=_against_defects([fixed for _, _, fixed in names if fixed], command),
+        hint=_against_defects([fixed for _, _, fixed in names if fixed], command, is_installed=is_installed),
     )
 
 
-def _against_defects(fixes: Collection[str], restart: Command | None) -> Advice:
+def _newer_istio(*, is_installed: bool) -> tuple[str | Command, ...]:
+    """How another version of Istio is installed: before the first install mesh.yaml decides."""
+    if is_installed:
+        return "upgrade Istio: ", istio_mc("upgrade", "--to", "VERSION")
+    return ("set istio.version in mesh.yaml, and install",)
+
+
+def _against_defects(fixes: Collection[str], restart: Command | None, *, is_installed: bool) -> Advice:
     """What helps against defects: a release in which they are fixed, if there is one, and a restart."""
     if restart is None and fixes:
-        return Advice("set istio.version in mesh.yaml, and install")
+        return Advice(*_newer_istio(is_installed=is_installed))
     if restart is None:
         return Advice("see which releases there are: ", istio_mc("tools", "list"))
     if fixes:
         return Advice(
-            "set istio.version in mesh.yaml, and install; a restart of istiod removes their effects: ",
+            *_newer_istio(is_installed=is_installed),
+            "; a restart of istiod removes their effects: ",
             restart,
         )
     return Advice("a restart of istiod removes their effects: ", restart)
 
 
-def security(table: ReleaseTable, running: Running) -> Problem | None:
-    """Patches older than the one with the security fixes that a source names; None: there is none."""
+def security(table: ReleaseTable, running: Running, *, is_installed: bool = False) -> Problem | None:
+    """Patches older than the one with the security fixes that a source names; None: there is none.
+
+    Args:
+        is_installed: As for `defects`.
+    """
     notices = {
         version: release
         for version in running
@@ -94,7 +114,7 @@ def security(table: ReleaseTable, running: Running) -> Problem | None:
         expected=", ".join(
             dict.fromkeys(f"{one.security} or newer ({one.security_source})" for one in notices.values())
         ),
-        hint=Advice("set istio.version in mesh.yaml, and install"),
+        hint=Advice(*_newer_istio(is_installed=is_installed)),
     )
 
 

@@ -16,6 +16,7 @@ from istio_mc.domain.mesh import (
     SYSTEM_NAMESPACE,
 )
 from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.domain.text import plural
 from istio_mc.domain.traffic import sample
 from istio_mc.gateways.host.parallel import Failures, all_of, poll_rounds
 from istio_mc.ops.session.wait_report import WaitReport
@@ -51,7 +52,7 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
     gone: dict[str, list[str]] = {name: [] for name in todo.removals}
 
     def clear(name: str) -> None:
-        with session.run.step(name, _STEP, f"{len(todo.removals[name].objects)} objects"):
+        with session.run.step(name, _STEP, plural(len(todo.removals[name].objects), "object")):
             _clear(session, todo, name, gone[name])
 
     session.run.queue(todo.removals, _STEP)

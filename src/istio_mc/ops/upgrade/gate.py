@@ -13,7 +13,7 @@ from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, Problem, ProblemError
-from istio_mc.domain.text import few
+from istio_mc.domain.text import few, plural
 from istio_mc.domain.upgrade.pending import Pending, document_of, ended_by, name_of, read_pending
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.ops.verify.verify import run_checks
@@ -68,7 +68,7 @@ def look_before(session: Session, verb: str, now: datetime) -> Before:
     result = run_checks(session, CHECKS, now)
     passed = (one for one in result.results if one.verdict is Verdict.OK)
     failed = left[min(left)].failed if left else frozenset(map(_key, result.failed))
-    seen = f"{len(failed)} faults before the first change"
+    seen = f"{plural(len(failed), 'fault')} before the first change"
     if left:
         seen += f" of a run whose gate {', '.join(left)} did not pass"
     session.run.progress(Event(None, STEP, State.DONE, seen))

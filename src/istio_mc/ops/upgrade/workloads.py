@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.kube import objects
+from istio_mc.domain.text import plural
 from istio_mc.domain.upgrade.workloads import (
     RESTARTABLE,
     OldProxy,
@@ -65,7 +66,7 @@ def restart(session: Session, context: str, version: str) -> tuple[Remaining, ..
     reasons: dict[OldProxy, str] = {}
     if not old:
         return ()
-    with session.run.step(context, STEP, f"{len(old)} workloads with an older proxy"):
+    with session.run.step(context, STEP, f"{plural(len(old), 'workload')} with an older proxy"):
         waits = WaitReport(session.run.progress, context, STEP)
         for one in old:  # in the order of their namespaces
             session.check_lease(context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ def print_problem(
     parts: list[tuple[str, list[list[str]]]] = [
         ("seen", _lines(problem.seen)),
         ("expected", _lines(problem.expected)),
-        ("fix", _lines_of_hints(fixes)),
+        ("fix", [_pasteable(to, words) for words in _lines_of_hints(fixes)]),
         ("docs", [[docs(problem)]]),
         *((label, _lines(text)) for label, text in more),
     ]
@@ -86,6 +87,23 @@ def print_problem(
         for number, words in enumerate(_first(lines)):
             begin = Text(" " * _INDENT if number else f"  {label + ':':<10}", style="dim")
             print_wrapped(to, words, indent=_INDENT, first=begin)
+
+
+_QUOTED = re.compile(r"'[^']*'")
+
+
+def _pasteable(to: Console, words: list[str]) -> list[str]:
+    """Words of a fix for a stream that is not UTF-8: a quoted name in ASCII, in bash's form `$'...'`."""
+    if to.encoding.startswith("utf"):
+        return words
+    return [_QUOTED.sub(lambda found: _in_bash(found[0]), word) for word in words]
+
+
+def _in_bash(quoted: str) -> str:
+    if quoted.isascii():
+        return quoted
+    escaped = quoted.replace("\\", r"\\")
+    return "$" + "".join(char if char.isascii() else f"\\U{ord(char):08x}" for char in escaped)
 
 
 def _first(lines: list[list[str]]) -> list[list[str]]:

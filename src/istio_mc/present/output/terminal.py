@@ -69,6 +69,7 @@ def print_untruncated(to: Console, rows: Table) -> None:
     Args:
         rows: A table of text. Columns without a header, and the first that has one, make a row's title.
     """
+    rows = _encoded(to, rows)
     desired = to.measure(rows, options=to.options.update(width=_ANY_WIDTH)).maximum
     if desired <= to.width or is_a_pipe(to):
         width, to.width = to.width, max(desired, to.width)
@@ -112,6 +113,7 @@ def print_words(to: Console, rows: Table, *, but: str = "") -> None:
     Args:
         but: The column, by its header, in which a long word is folded rather than the table taken apart.
     """
+    rows = _encoded(to, rows)
     cells = [[str(cell) for cell in (column.header, *column.cells)] for column in rows.columns]
     least = [max(cell_len(word) for cell in column for word in _words(cell)) for column in cells]
     least = [
@@ -145,6 +147,24 @@ def _folded(rows: Table, widths: Sequence[int]) -> Table:
     made = table(*(str(column.header) for column in rows.columns))
     for row in zip(*cells, strict=True):
         made.add_row(*(_folded_cell(cell, width) for cell, width in zip(row, widths, strict=True)))
+    return made
+
+
+def _encoded(to: Console, rows: Table) -> Table:
+    """A table as a stream that is not UTF-8 writes it: what it writes for a character may be wider."""
+    if to.encoding.startswith("utf"):
+        return rows
+    errors = getattr(to.file, "errors", None) or "backslashreplace"
+
+    def written(cell: RenderableType) -> RenderableType:
+        shown = str(cell).encode(to.encoding, errors).decode(to.encoding)
+        if shown == str(cell):
+            return cell
+        return Text(shown, style=cell.style) if isinstance(cell, Text) else shown
+
+    made = table(*(str(column.header) for column in rows.columns))
+    for row in zip(*(column.cells for column in rows.columns), strict=True):
+        made.add_row(*map(written, row))
     return made
 
 
