@@ -308,3 +308,11 @@ def test_every_make_target_that_is_quoted_exists(page: Path) -> None:
 def test_make_help_lists_every_target(target: str) -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}:.* ## \S", text, re.MULTILINE)
+
+
+def test_the_readmes_name_the_labs_mesh_yaml_where_they_name_the_lab() -> None:
+    for page in ("README.md", "README.ko.md"):
+        (paragraph,) = [
+            part for part in (ROOT / page).read_text(encoding="utf-8").split("\n\n") if "-m lab env" in part
+        ]
+        assert "`ISTIO_MC_CONFIG`" in paragraph
