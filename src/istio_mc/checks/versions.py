@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.istio import hazards
 from istio_mc.domain.istio.istiod import images_of, running_tags
 from istio_mc.domain.istio.operator import istio_operator
@@ -246,7 +247,7 @@ HAZARDS = (
         lambda facts, _: _defects(facts, _running(facts), partial(hints.restart_istiod, facts)),
         looks_at="the versions of the istiods, and their known defects",
         usual_cause="a patch version with a defect that a later one repairs",
-        fix="set `istio.version` in mesh.yaml to the version in `expected`, and install",
+        fix=f"`{istio_mc('upgrade', '--to', 'VERSION')}` with the version in `expected`",
     ),
     _hazard(
         SECURITY,
@@ -255,7 +256,7 @@ HAZARDS = (
         lambda facts, _: _security(facts, _running(facts)),
         looks_at="the same versions, and the first patch of each minor with the published fixes",
         usual_cause="security fixes were published after this patch version",
-        fix="set `istio.version` to a newer patch version, and install",
+        fix=f"`{istio_mc('upgrade', '--to', 'VERSION')}` with a newer patch version",
     ),
     _hazard(
         HUB,
