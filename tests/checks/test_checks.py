@@ -266,6 +266,17 @@ class TestDrift:
         world.drift["kt"] = Drift((), "Istio itself was not compared: no istioctl 1.26.0 is here")
         assert unknown(world) == ["drift.none kt"]
 
+    def test_without_a_mesh_yaml_a_difference_is_unknown_and_names_the_file(self, world: World) -> None:
+        world.drift["kt"] = Drift((Step("istio", ("ConfigMap istio differs",)),))
+        results = run(ALL, replace(world.facts(), has_settings=False))
+        (drift,) = (one for one in results if one.verdict is not Verdict.OK)
+        assert (drift.check.id, drift.verdict) == ("drift.none", Verdict.UNKNOWN)
+        assert "./mesh.yaml does not exist; pass --config FILE" in drift.seen
+
+    def test_without_a_mesh_yaml_and_without_a_difference_it_passes(self, world: World) -> None:
+        results = run(ALL, replace(world.facts(), has_settings=False))
+        assert {one.verdict for one in results if one.check.id == "drift.none"} == {Verdict.OK}
+
 
 class TestVersions:
     def images(self, world: World, **tags: str) -> list[str]:

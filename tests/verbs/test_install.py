@@ -223,6 +223,16 @@ def test_faults_of_a_gateway_explain_its_configuration_drift(installed: Mesh) ->
     assert [(one["id"], one["cluster"]) for one in data["rootCauses"]] == [("gateway.ports", "nhn")]
 
 
+def test_without_a_mesh_yaml_configuration_drift_is_unknown_and_no_failure(installed: Mesh) -> None:
+    kt = installed["kt"]
+    kt.edit(kt.get("Service", "istiod", SYSTEM), lambda item: item["metadata"]["labels"].update(istio="x"))
+    installed.run("verify", "--only", "drift").exits(4)
+    (installed.folder / "mesh.yaml").unlink()
+    result = installed.run("verify", "--only", "drift", "-o", "json").exits(0)
+    verdicts = {one["cluster"]: one["verdict"] for one in result.data["checks"]}
+    assert verdicts == {"kt": "unknown", "ncloud": "ok", "nhn": "ok"}
+
+
 def test_a_ca_file_rewritten_in_another_form_is_reported_with_its_context(mesh: Mesh) -> None:
     mesh.run("ca", "init").exits(0)
     mesh.run("ca", "issue", "--cluster-id", "kt-k2p").exits(0)

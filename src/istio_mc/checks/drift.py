@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from istio_mc.domain.kube.objects import Ref
 
 _SHOWN = 6
+_NO_SETTINGS = (
+    "differs from the default settings; the settings of the install are unknown: "
+    "./mesh.yaml does not exist; pass --config FILE"
+)
+"""An install without a mesh.yaml may have had other options; one with a mesh.yaml had its values."""
 
 
 def _ids(*groups: tuple[Check, ...]) -> frozenset[str]:
@@ -71,6 +76,8 @@ def _none(facts: Facts, target: Target) -> Finding:
     drift = facts.drift[name]
     if not drift.steps:
         return Finding(drift.not_compared, unknown=bool(drift.not_compared))
+    if not facts.has_settings:
+        return Finding(_NO_SETTINGS, unknown=True)
     reasons = [f"{step.name}: {reason}" for step in drift.steps for reason in step.reasons]
     problem = Problem(
         code=Code.DRIFT,

@@ -89,6 +89,7 @@ class Facts:
         remotes: The remote secrets of each cluster, by context.
         peers: The test of a cluster with each remote secret for it, by its context.
         elsewhere: Cluster IDs of contexts that the user excluded; no check reports them.
+        has_settings: Whether a mesh.yaml was read; without one, the mesh has the default settings.
         token_age: The age of a reader's token from which it counts as old; None: its age does not matter.
         failures: The problems of observations that failed, by observation and context.
     """
@@ -102,6 +103,7 @@ class Facts:
     remotes: Mapping[str, tuple[RemoteSecret, ...]] = field(default_factory=dict, repr=False)
     peers: Mapping[str, Mapping[Access, AccessResult]] = field(default_factory=dict, repr=False)
     elsewhere: frozenset[str] = frozenset()
+    has_settings: bool = True
     surroundings: Mapping[str, Surroundings] = field(default_factory=dict, repr=False)
     pod_faults: Mapping[str, Mapping[str, tuple[PodFault, ...]]] = field(default_factory=dict)
     here: Mapping[str, tuple[Here, ...]] = field(default_factory=dict)

@@ -252,6 +252,7 @@ def gather(
         remotes=remotes,
         peers=answers[Observation.PEERS],
         elsewhere=topology.elsewhere(session, clusters),
+        has_settings=session.settings.file is not None,
         surroundings=answers[Observation.SURROUNDINGS],
         pod_faults=answers[Observation.PODS],
         here=answers[Observation.NAMES],
