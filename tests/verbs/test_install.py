@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -231,6 +232,41 @@ def test_without_a_mesh_yaml_configuration_drift_is_unknown_and_no_failure(insta
     result = installed.run("verify", "--only", "drift", "-o", "json").exits(0)
     verdicts = {one["cluster"]: one["verdict"] for one in result.data["checks"]}
     assert verdicts == {"kt": "unknown", "ncloud": "ok", "nhn": "ok"}
+
+
+@pytest.fixture
+def with_values(installed: Mesh) -> Mesh:
+    """A mesh of which kt was installed with a value of a mesh.yaml that is not here."""
+
+    def add_value(config_map: dict[str, Any]) -> None:
+        values = json.loads(config_map["data"]["original-values"])
+        values["pilot"]["autoscaleMin"] = 2
+        config_map["data"]["original-values"] = json.dumps(values)
+
+    kt = installed["kt"]
+    kt.edit(kt.get("ConfigMap", "values", SYSTEM), add_value)
+    (installed.folder / "mesh.yaml").unlink()
+    return installed
+
+
+def test_an_install_without_a_mesh_yaml_that_would_reset_values_changes_nothing(with_values: Mesh) -> None:
+    before = with_values.snapshots()
+    result = with_values.run("install", "--contexts", THREE, "-o", "json").exits(2)
+    assert result.errors == [("values-lost", "kt")]
+    assert "pilot.autoscaleMin" in result.json["errors"][0]["seen"]
+    assert changed(before, with_values.snapshots()) == []
+
+
+def test_a_dry_run_without_a_mesh_yaml_that_would_reset_values_warns(with_values: Mesh) -> None:
+    result = with_values.run("install", "--contexts", THREE, "--dry-run", "-o", "json").exits(0)
+    assert ("values-lost", "kt") in result.warnings
+
+
+def test_an_install_without_a_mesh_yaml_of_a_mesh_with_the_default_values_is_not_stopped(
+    installed: Mesh,
+) -> None:
+    (installed.folder / "mesh.yaml").unlink()
+    installed.run("install", "--contexts", THREE, "-o", "json").exits(0)
 
 
 def test_a_ca_file_rewritten_in_another_form_is_reported_with_its_context(mesh: Mesh) -> None:

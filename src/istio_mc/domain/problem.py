@@ -111,6 +111,7 @@ class Code(StrEnum):
     YAML_SECOND_DOCUMENT = "yaml-second-document", "settings"
 
     # Before an install
+    VALUES_LOST = "values-lost"
     ISTIO_NONE_FITS = "istio-none-fits", "istio-version"
     ISTIO_TAG = "istio-tag", "istio-version"
     ISTIO_VERSION_UNKNOWN = "istio-version-unknown", "istio-version"

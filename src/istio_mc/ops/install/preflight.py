@@ -8,12 +8,13 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.catalogue import PREFLIGHT
 from istio_mc.checks.model import Severity, Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.hint import Advice
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.identity import Part, sources_of
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.links.state import Others, unplaced
 from istio_mc.domain.pki.workload import SETTING, workload_ttl
 from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
+from istio_mc.domain.text import few
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.settings.model import Settings
     from istio_mc.gateways.host.parallel import Failures
+
+_SHOWN = 6
 
 
 def stop_unless_unreachable(failures: Failures) -> None:
@@ -66,6 +69,28 @@ def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
     ]
     if faults:
         raise InputError(*faults)
+
+
+def values_lost(values: Mapping[str, list[str]]) -> list[Problem]:
+    """A Problem for each cluster whose values of Istio an install without a mesh.yaml would remove.
+
+    Args:
+        values: The names of these values, by context.
+    """
+    return [
+        Problem(
+            code=Code.VALUES_LOST,
+            cluster=name,
+            message=f"without a mesh.yaml, an install would reset values of Istio in {name}",
+            seen=f"./mesh.yaml does not exist; set in the cluster: {few(keys, _SHOWN)}",
+            expected="the mesh.yaml of the install, or one with these values",
+            hint=Advice(
+                "run in its folder, or add --config FILE; if there is none, write one and add the values: ",
+                istio_mc("config", "init"),
+            ),
+        )
+        for name, keys in values.items()
+    ]
 
 
 def named_after_ids(

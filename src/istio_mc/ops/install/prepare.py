@@ -10,6 +10,7 @@ from istio_mc.domain import plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway.address import desired_remote_gateways
 from istio_mc.domain.istio.choice import gateway_api_of
+from istio_mc.domain.istio.kept_values import lost_values
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.links.state import Others, refuse_for_us_only
@@ -75,7 +76,8 @@ def prepare(
     CA under the store's root whatever they have.
 
     Raises:
-        InputError: `replace_ca` names a cluster that is not part of the run.
+        InputError: `replace_ca` names a cluster that is not part of the run; or, without `dry_run`, there is
+            no mesh.yaml and a cluster has values that the default settings would remove.
         ProblemError: Something other than an unreachable cluster is wrong.
     """
     refuse_unknown_clusters({"--replace-ca": replace_ca}, session.clusters.names)
@@ -120,9 +122,16 @@ def prepare(
         warnings += [*trusted.warnings, *preflight.outlived(trusted.ends, mesh, clusters, now)]
     session.run.progress(Event(None, "preflight", State.DONE, str(istio)))
 
+    at_risk: dict[str, list[str]] = {}
+
     def plan_of(name: str) -> ClusterPlan:
         cluster, live = clusters[name], observed[name]
-        step = istio_step(mesh, cluster, live, read_istio(session, mesh, cluster, live, istioctl))
+        istio_objects = read_istio(session, mesh, cluster, live, istioctl)
+        step = istio_step(mesh, cluster, live, istio_objects)
+        if istio_objects and session.settings.file is None:
+            at_risk[name] = lost_values(
+                istio_objects.live, istio_objects.desired, mesh.version, mesh.revision
+            )
         standing = desired_remote_gateways(name, clusters, observed)
         made = plan_cluster(mesh, cluster, live, trusted, step, gateway_api, standing)
         _report_unchanged(session.run, made)
@@ -131,7 +140,10 @@ def prepare(
     plans, failures = session.clusters.each(plan_of, observed)
     if failures:
         raise ProblemError(*(problem for problems in failures.values() for problem in problems))
-    return Prepared(mesh, clusters, plans, trusted, istioctl, istio, tuple(warnings))
+    lost = preflight.values_lost({name: at_risk[name] for name in plans if at_risk.get(name)})
+    if lost and not dry_run:
+        raise InputError(*lost)
+    return Prepared(mesh, clusters, plans, trusted, istioctl, istio, (*warnings, *lost))
 
 
 def _chosen(session: Session, observed: Mapping[str, Observed], today: date) -> IstioChoice:
