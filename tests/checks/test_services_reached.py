@@ -9,14 +9,17 @@ import pytest
 
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.runner import run
-from istio_mc.domain.istio.services import Services, endpoints_of
+from istio_mc.domain.istio.services import Meshed, Services, endpoints_of
 from istio_mc.domain.kube.policies import Policies
 from istio_mc.domain.trace import policies
 from istio_mc.domain.trace.model import IstioConfig
 from istio_mc.domain.trace.sources import Configuration
+from istio_mc.domain.traffic.data_path import DataPath, Handshake, Judged
+from istio_mc.domain.traffic.data_path import Outcome as DataPathOutcome
 from tests.support.world import CLUSTERS, World
 
 if TYPE_CHECKING:
+    from istio_mc.checks.model import Facts
     from istio_mc.domain.problem import Problem
 
 Config = dict[str, tuple[dict[str, Any], ...]]
@@ -77,9 +80,23 @@ def problem(
     absent: dict[str, tuple[str, ...]] | None = None,
 ) -> Problem | None:
     """What the check says of these services in all clusters."""
+    checks = [check for check in ALL if check.id == "services.reached"]
+    (result,) = run(checks, facts_of(names, config, bare=bare, absent=absent))
+    return result.problem
+
+
+def facts_of(
+    names: list[str],
+    config: dict[str, Config] | None = None,
+    *,
+    bare: dict[str, tuple[str, ...]] | None = None,
+    absent: dict[str, tuple[str, ...]] | None = None,
+    world: World | None = None,
+) -> Facts:
+    """A mesh with these services in all clusters."""
     found = {context: slices(context, names, (absent or {}).get(context, ())) for context in CLUSTERS}
-    facts = replace(
-        World().facts(),
+    return replace(
+        (world or World()).facts(),
         services={
             context: Services(
                 tuple(service(name) for name in names),
@@ -97,9 +114,6 @@ def problem(
             for context in CLUSTERS
         },
     )
-    checks = [check for check in ALL if check.id == "services.reached"]
-    (result,) = run(checks, facts)
-    return result.problem
 
 
 MANY = [f"service-{number:04}" for number in range(300)]
@@ -129,6 +143,60 @@ def test_of_several_reasons_the_trace_of_the_first_is_suggested() -> None:
     assert found
     assert found.message == "2 services not reachable from all clusters, 2 root causes"
     assert str(found.hint) == "check every hop of the first: istio-mc trace sample/ratings"
+
+
+PLAIN = item("DestinationRule", host="reviews", trafficPolicy={"tls": {"mode": "DISABLE"}})
+
+
+def closed_at(context: str, *requested: str) -> World:
+    """A mesh in which a cluster's gateway ends the handshakes for these services."""
+    world = World()
+    (trace,) = world.ways[context].traces
+    handshakes = tuple(Handshake(Meshed("sample", name, 80), DataPathOutcome.CLOSED) for name in requested)
+    trace = replace(trace, handshakes=handshakes, answer=None)
+    world.ways[context] = DataPath((trace,), (Judged(DataPathOutcome.CLOSED, "closed at the handshake"),))
+    return world
+
+
+def roots_of(world: World, config: dict[str, Config]) -> list[str]:
+    """The root causes, with the fix of each."""
+    results = run(ALL, facts_of(["reviews", "ratings"], config, world=world))
+    return [f"{one.check.id} {one.problem.hint}" for one in results if one.is_root_cause and one.problem]
+
+
+def test_a_rule_that_closes_the_gateways_handshakes_is_the_one_root_cause_with_its_patch() -> None:
+    (root,) = roots_of(closed_at("kt", "reviews"), {"kt": {"destination_rules": (PLAIN,)}})
+    assert root.startswith("services.reached kubectl --context kt -n sample patch destinationrule one ")
+
+
+def test_a_rule_that_closes_handshakes_comes_before_other_reasons() -> None:
+    entry = item("ServiceEntry", hosts=["ratings.sample.svc.cluster.local"])
+    config: dict[str, Config] = {"kt": {"destination_rules": (PLAIN,)}, "nhn": {"service_entries": (entry,)}}
+    (root,) = roots_of(closed_at("kt", "reviews"), config)
+    assert root.startswith("services.reached kubectl --context kt -n sample patch destinationrule one ")
+
+
+@pytest.mark.parametrize(
+    ("requested", "cluster"),
+    [(("reviews",), "nhn"), (("ratings",), "kt"), (("ratings", "reviews"), "kt")],
+    ids=["rule of another cluster", "rule of another service", "rule of one of the services"],
+)
+def test_a_rule_that_does_not_close_all_handshakes_of_the_gateway_is_not_their_cause(
+    requested: tuple[str, ...], cluster: str
+) -> None:
+    (root,) = roots_of(closed_at("kt", *requested), {cluster: {"destination_rules": (PLAIN,)}})
+    assert root.startswith("data-path.handshake ")
+
+
+def test_a_rule_of_one_gateway_is_not_the_cause_at_another() -> None:
+    world = closed_at("kt", "reviews")
+    world.ways["nhn"] = closed_at("nhn", "ratings").ways["nhn"]
+    roots = roots_of(world, {"kt": {"destination_rules": (PLAIN,)}})
+    assert [root.split()[0] for root in roots] == ["services.reached", "data-path.handshake"]
+
+
+def test_a_rule_stays_a_warning_where_the_handshakes_pass() -> None:
+    assert roots_of(World(), {"kt": {"destination_rules": (PLAIN,)}}) == []
 
 
 def test_pods_without_a_sidecar_are_a_fault_only_where_others_have_one() -> None:

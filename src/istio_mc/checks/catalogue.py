@@ -47,15 +47,15 @@ EVERY: tuple[Check, ...] = (
     *token_age.CHECKS,
     *discovery.CHECKS,
     *silence.CHECKS,
+    *environment.SERVICES,
+    *services.CHECKS,
+    *network_policies.OF_WORKLOADS,
     *data_path.CHECKS,
     *data_path.WITH_DEEP,
     *versions.CHECKS,
     *versions.HAZARDS,
     *environment.IN_A_MESH,
     *network_policies.ENFORCED,
-    *environment.SERVICES,
-    *services.CHECKS,
-    *network_policies.OF_WORKLOADS,
     *drift.CHECKS,
 )
 """What verify asks with --deep: the one option with which it changes something."""

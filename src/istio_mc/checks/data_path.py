@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from istio_mc.checks import (
     identity,
     remote_access,
     remote_secret,
+    services,
     trust,
 )
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
@@ -181,7 +182,10 @@ def _judged(
 
 def _handshake(facts: Facts, target: Target) -> Finding:
     way = facts.data_path[str(target.cluster)]
-    return _combine(way, way.shown, {**_FAULTS, **_AT_THE_HANDSHAKE}, target)
+    finding = _combine(way, way.shown, {**_FAULTS, **_AT_THE_HANDSHAKE}, target)
+    if target.cluster in services.explained_gateways(facts):
+        return finding
+    return replace(finding, parts=frozenset({frozenset(_BEFORE_HANDSHAKE)}))
 
 
 def _accepted(facts: Facts, target: Target) -> Finding:
@@ -223,6 +227,7 @@ def _filled(fault: _Fault, trace: Trace, target: Target, seen: str) -> Problem:
 
 _THE_GATEWAY = (control_plane.ISTIOD, control_plane.GATEWAY, *(check.id for check in gateway.CHECKS))
 _TRUST = tuple(check.id for check in (*access.CLOCKS, *cacerts.CHECKS, *trust.CHECKS))
+_BEFORE_HANDSHAKE = (*_THE_GATEWAY, *_TRUST, READY)
 _cluster = partial(Check, topic=TOPIC, severity=Severity.ERROR, scope=Scope.CLUSTER)
 
 CHECKS = (
@@ -273,7 +278,7 @@ CHECKS = (
         fix=hints.INSTALL,
         evaluate=_handshake,
         needs=(REACHABLE, cacerts.CACERTS),
-        because=(*_THE_GATEWAY, *_TRUST, READY),
+        because=(*_BEFORE_HANDSHAKE, services.REACHED),
         reads=(Observation.DATA_PATH, Observation.SERVICES),
         docs="troubleshooting.md#not-passed-through",
     ),

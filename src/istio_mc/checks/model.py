@@ -181,12 +181,14 @@ class Finding:
         seen: A few words: the value if it passes (may be empty) or fails, the reason if it is unknown.
         parts: For each part of the problem, the checks that may explain it: the problem is explained if each
             part is. None: any check that may explain this one explains all of it.
+        is_raised: Whether the problem is an error although the check's severity is warning: it causes one.
     """
 
     seen: str
     problem: Problem | None = None
     unknown: bool = False
     parts: frozenset[frozenset[str]] | None = None
+    is_raised: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +231,7 @@ class Result:
 
     Attributes:
         caused_by: The causes why it failed or is unknown; empty if it is a root cause.
+        is_raised: Whether it is an error although the check's severity is warning.
     """
 
     check: Check
@@ -237,6 +240,12 @@ class Result:
     seen: str = ""
     problem: Problem | None = None
     caused_by: tuple[Cause, ...] = ()
+    is_raised: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        """How much it matters that it failed."""
+        return Severity.ERROR if self.is_raised else self.check.severity
 
     @property
     def sentence(self) -> str:
@@ -253,9 +262,9 @@ class Result:
     @property
     def is_error(self) -> bool:
         """Whether it failed with severity error."""
-        return self.verdict is Verdict.FAILED and self.check.severity is Severity.ERROR
+        return self.verdict is Verdict.FAILED and self.severity is Severity.ERROR
 
     @property
     def is_warning(self) -> bool:
         """Whether it failed with severity warning."""
-        return self.verdict is Verdict.FAILED and self.check.severity is Severity.WARNING
+        return self.verdict is Verdict.FAILED and self.severity is Severity.WARNING

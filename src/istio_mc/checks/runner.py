@@ -181,4 +181,4 @@ def _evaluate(check: Check, target: Target, facts: Facts, not_ok: _NotOk) -> Res
     if problem.cluster is None and target.cluster:
         problem = problem.on(target.cluster)
     causes = _explaining(check, target, finding, not_ok)
-    return Result(check, target, Verdict.FAILED, finding.seen, problem, causes)
+    return Result(check, target, Verdict.FAILED, finding.seen, problem, causes, finding.is_raised)

@@ -19,13 +19,16 @@ from istio_mc.domain.trace.hops import HOPS, walk
 from istio_mc.domain.trace.injection import injectors
 from istio_mc.domain.trace.model import Path, ServiceName
 from istio_mc.domain.trace.sources import Configuration, Sources
+from istio_mc.domain.traffic.data_path import Outcome as DataPathOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from istio_mc.checks.model import Facts
     from istio_mc.domain.trace.model import ClusterView, HopResult
+    from istio_mc.domain.traffic.data_path import DataPath
 
+REACHED = "services.reached"
 _SHOWN = 3
 _CONFIGURED = frozenset(
     {
@@ -53,6 +56,7 @@ class _Reason:
     """One cause, and what it concerns."""
 
     first: Problem
+    ends_handshakes: bool = False
     services: dict[str, None] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)
 
@@ -64,6 +68,7 @@ class _Reason:
 
 def _reached(facts: Facts, _target: Target) -> Finding:
     shared = [ServiceName(one.namespace, one.name) for one in merged(facts.services)]
+    explained = explained_gateways(facts)
     reasons: dict[tuple[str, str | None, str], _Reason] = {}
     services: dict[str, None] = {}
     for name in shared:
@@ -74,13 +79,17 @@ def _reached(facts: Facts, _target: Target) -> Finding:
             services[str(name)] = None
             key = (problem.code, problem.cluster, problem.message.replace(str(name), "SERVICE"))
             reason = reasons.setdefault(key, _Reason(problem))
+            # A rule also breaks calls of clients in its own cluster, with the same problem.
+            reason.ends_handshakes |= _ends_handshakes(path, hop) and path.target.context in explained
             reason.services[str(name)] = None
             if next(iter(reason.services)) == str(name):
                 reason.paths.append(f"{path.client.context} → {path.target.context}")
     if not reasons:
         return Finding(f"{len(shared)} in more than one cluster")
-    first = next(iter(reasons.values()))
-    seen = few(map(str, reasons.values()), _SHOWN, "; ")
+    # The cause of a failed data path first.
+    in_order = sorted(reasons.values(), key=lambda one: not one.ends_handshakes)
+    first = in_order[0]
+    seen = few(map(str, in_order), _SHOWN, "; ")
     problem = Problem(
         code=Code.SERVICES_NOT_REACHED,
         message=f"{plural(len(services), 'service')} not reachable from all clusters, "
@@ -89,13 +98,47 @@ def _reached(facts: Facts, _target: Target) -> Finding:
         expected="endpoints that are reachable from every other cluster",
         hint=_hint(first, len(reasons)),
     )
-    return Finding(f"{len(services)} of {len(shared)} not reachable", problem)
+    is_raised = first.ends_handshakes
+    return Finding(f"{len(services)} of {len(shared)} not reachable", problem, is_raised=is_raised)
 
 
 def _hint(first: _Reason, reasons: int) -> Hint:
-    if reasons == 1 and first.first.hint:
+    if (reasons == 1 or first.ends_handshakes) and first.first.hint:
         return first.first.hint
     return Advice("check every hop of the first: ", istio_mc("trace", next(iter(first.services))))
+
+
+@cached
+def explained_gateways(facts: Facts) -> frozenset[str]:
+    """The contexts whose gateway ends handshakes because of what is configured for the services behind it.
+
+    All services that were requested through the gateway have such a problem in its own cluster.
+    """
+    shared = {ServiceName(one.namespace, one.name) for one in merged(facts.services)}
+    requested = {name: _closed(way) for name, way in facts.data_path.items()}
+    problems = {
+        service: {path.target.context for path, hop in _broken(facts, service) if _ends_handshakes(path, hop)}
+        for service in shared & {one for services in requested.values() for one in services}
+    }
+    return frozenset(
+        name
+        for name, services in requested.items()
+        if services and all(name in problems.get(service, ()) for service in services)
+    )
+
+
+def _closed(way: DataPath) -> set[ServiceName]:
+    """The services whose handshakes a gateway ended; empty if a workload presented a certificate."""
+    handshakes = [one for trace in way.traces for one in trace.handshakes]
+    if any(one.outcome is not DataPathOutcome.CLOSED for one in handshakes):
+        return set()
+    return {ServiceName(one.service.namespace, one.service.service) for one in handshakes}
+
+
+def _ends_handshakes(path: Path, hop: HopResult) -> bool:
+    """Whether a broken hop ends handshakes at the gateway: a policy for requests does not."""
+    problem = hop.outcome.problem
+    return problem is not None and problem.cluster == path.target.context and hop.hop not in _POLICY
 
 
 def _broken(facts: Facts, name: ServiceName) -> Iterator[tuple[Path, HopResult]]:
@@ -134,7 +177,7 @@ def _is_refused_at_home(path: Path) -> bool:
 
 CHECKS = (
     Check(
-        id="services.reached",
+        id=REACHED,
         topic="services",
         title="reachability of services",
         passes="services are reachable from all clusters",

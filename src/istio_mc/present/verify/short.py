@@ -22,7 +22,7 @@ def results(result: VerifyResult, warnings: Iterable[Problem]) -> str:
         if one.problem is None:
             continue
         because = f"; because of: {', '.join(map(str, one.caused_by))}" if one.caused_by else ""
-        line = _line(one.check.severity.value, one.check.id, str(one.target), one.problem)
+        line = _line(one.severity.value, one.check.id, str(one.target), one.problem)
         lines.append(line + because)
     return "".join(f"{line}\n" for line in lines)
 

@@ -126,7 +126,7 @@ def _result(result: Result) -> dict[str, Any]:
     return {
         **_place(result.check.id, result.target),
         "topic": result.check.topic,
-        "severity": result.check.severity.value,
+        "severity": result.severity.value,
         "verdict": result.verdict.value,
         "seen": result.seen,
         "causedBy": [_place(cause.id, cause.target) for cause in result.caused_by],
