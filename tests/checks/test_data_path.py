@@ -59,6 +59,16 @@ def test_a_working_path_is_reported_stage_by_stage(world: World) -> None:
     ]
 
 
+def test_a_sample_clears_what_is_unknown_without_a_workload(world: World) -> None:
+    spoil(world, Judged(Outcome.NOTHING_MESHED, "no pod with a sidecar yet"), handshakes=(), answer=None)
+    assert str(of_kt(world)["data-path.handshake"].clears) == "istio-mc sample deploy"
+
+
+def test_no_command_clears_what_is_unknown_from_here(world: World) -> None:
+    spoil(world, UNKNOWN)
+    assert of_kt(world)["data-path.handshake"].clears is None
+
+
 def test_a_name_that_does_not_resolve_is_the_one_root_cause(world: World) -> None:
     world.ways["kt"] = DataPath((Trace("gw.kt", unresolved="Name or service not known"),), (UNKNOWN,))
     assert verdicts(world) == ["failed", "unknown", "unknown", "unknown", "unknown"]

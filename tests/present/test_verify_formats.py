@@ -14,7 +14,7 @@ from rich.console import Console
 
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Cause, Check, Result, Scope, Severity, Target, Verdict
-from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.problem import Code, Problem
 from istio_mc.ops.verify.verify import VerifyResult
 from istio_mc.present.verify import github, short, summary
@@ -162,6 +162,32 @@ def test_the_verdict_is_last_coloured_and_names_the_next_command() -> None:
         result_of(fault), Console(file=out, width=80, force_terminal=True, color_system="standard")
     )
     assert "\x1b[1;31m× \x1b[0m" in out.getvalue() or "\x1b[1;31m×" in out.getvalue()
+
+
+HAZARD = record("hazards.defects", "known defects", Scope.CLUSTER, Severity.WARNING)
+SHARED = record("services.agree", "equal ports", Scope.MESH, Severity.WARNING)
+DEFECT = Problem(code=Code.ISTIO_DEFECTS, message="istiod has 1 known defect", seen="1.31.0")
+DIFFERENT = Problem(code=Code.SERVICES_DISAGREE, message="Services differ", seen="other ports")
+OF_A_HAZARD = failed(HAZARD, Target("kt"), DEFECT)
+OF_A_SERVICE = failed(SHARED, Target(), DIFFERENT)
+CLEARED = replace(unknown(OPEN, Target("kt")), clears=istio_mc("sample", "deploy"))
+NOT_CLEARED = unknown(RUNS, Target("kt"))
+FAULT = failed(RUNS, Target("kt"), DOWN)
+
+
+@pytest.mark.parametrize(
+    ("results", "command"),
+    [
+        ((OF_A_HAZARD, OF_A_SERVICE, NOT_CLEARED, CLEARED, FAULT), str(DOWN.hint)),
+        ((OF_A_HAZARD, OF_A_SERVICE, NOT_CLEARED, CLEARED), "istio-mc sample deploy"),
+        ((OF_A_HAZARD, NOT_CLEARED, OF_A_SERVICE), "istio-mc explain services-disagree"),
+        ((OF_A_HAZARD, NOT_CLEARED), "istio-mc explain plane.runs"),
+        ((OF_A_HAZARD,), "istio-mc explain istio-defects"),
+    ],
+    ids=["fault", "unknown with a command", "warning", "unknown", "notice"],
+)
+def test_the_next_command_is_of_what_matters_most(results: tuple[Result, ...], command: str) -> None:
+    assert table(result_of(*results))[-1] == f"  next:     {command}"
 
 
 def test_a_fault_is_printed_in_full_with_its_check() -> None:

@@ -36,6 +36,8 @@ HANDSHAKE, ACCEPTED = "data-path.handshake", "data-path.accepted"
 _WELL = frozenset({Outcome.OK, Outcome.FORMER_CA})
 """A former CA of the mesh is trusted as long as its root is; the topic `trust` reports it."""
 
+_SAMPLE = istio_mc("sample", "deploy")
+
 _NOT_KNOWN = frozenset({Outcome.UNKNOWN, Outcome.NOTHING_MESHED, Outcome.NO_KEY})
 
 
@@ -202,7 +204,9 @@ def _combine(
         trace, first = wrong[0]
         return Finding(_listed(tests), _filled(problems[first.outcome], trace, target, _listed(wrong)))
     if not any(one.outcome in _WELL for _, one in tests):
-        return Finding(_listed(tests) or "the gateway has no address", unknown=True)
+        seen = _listed(tests) or "the gateway has no address"
+        nothing_meshed = any(one.outcome is Outcome.NOTHING_MESHED for _, one in tests)
+        return Finding(seen, unknown=True, clears=_SAMPLE if nothing_meshed else None)
     return Finding(_listed(tests))
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date, datetime, timedelta
 
+    from istio_mc.domain.hint import Command
     from istio_mc.domain.istio.discovery import Discovery
     from istio_mc.domain.istio.istiod import RemoteCluster
     from istio_mc.domain.istio.pod_faults import PodFault
@@ -182,6 +183,7 @@ class Finding:
         parts: For each part of the problem, the checks that may explain it: the problem is explained if each
             part is. None: any check that may explain this one explains all of it.
         is_raised: Whether the problem is an error although the check's severity is warning: it causes one.
+        clears: A command after which an unknown result is known; None: there is none.
     """
 
     seen: str
@@ -189,6 +191,7 @@ class Finding:
     unknown: bool = False
     parts: frozenset[frozenset[str]] | None = None
     is_raised: bool = False
+    clears: Command | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +235,7 @@ class Result:
     Attributes:
         caused_by: The causes why it failed or is unknown; empty if it is a root cause.
         is_raised: Whether it is an error although the check's severity is warning.
+        clears: A command after which an unknown result is known; None: there is none.
     """
 
     check: Check
@@ -241,6 +245,7 @@ class Result:
     problem: Problem | None = None
     caused_by: tuple[Cause, ...] = ()
     is_raised: bool = False
+    clears: Command | None = None
 
     @property
     def severity(self) -> Severity:

@@ -176,7 +176,8 @@ def _places(facts: Facts) -> list[Target]:
 def _evaluate(check: Check, target: Target, facts: Facts, not_ok: _NotOk) -> Result:
     finding = check.evaluate(facts, target)
     if finding.problem is None:
-        return Result(check, target, Verdict.UNKNOWN if finding.unknown else Verdict.OK, finding.seen)
+        verdict = Verdict.UNKNOWN if finding.unknown else Verdict.OK
+        return Result(check, target, verdict, finding.seen, clears=finding.clears)
     problem = finding.problem
     if problem.cluster is None and target.cluster:
         problem = problem.on(target.cluster)

@@ -128,18 +128,38 @@ def counts(results: Sequence[Result], roots: int | None = None) -> str:
     return ", ".join(parts)
 
 
+_NOTICES = frozenset({"versions", "hazards", "storage", "metrics"})
+"""Topics whose warnings stay for long and stop no call: they come last."""
+
+
 def next_command(result: VerifyResult) -> str:
-    """The command that comes next: the fix of the first fault, or what explains it; else a deeper look."""
-    for one in (*result.root_causes, *result.failed, *result.warned):
-        if one.problem:
-            hint = hint_of(one.problem)
-            return str(hint) if isinstance(hint, Command) else docs(one.problem)
-    for one in result.results:
-        if one.verdict is Verdict.UNKNOWN:
-            return str(istio_mc("explain", one.check.id))
+    """The command that comes next: for the first fault, unknown result or warning; else a deeper look.
+
+    For a fault or a warning it is the fix, or what explains it.
+    """
+    unknown = [one for one in result.results if one.verdict is Verdict.UNKNOWN]
+    notices = [one for one in result.warned if one.check.topic in _NOTICES]
+    in_order = (
+        *result.root_causes,
+        *result.failed,
+        *(one for one in unknown if one.clears),
+        *(one for one in result.warned if one.check.topic not in _NOTICES),
+        *(one for one in unknown if not one.caused_by),
+        *notices,
+        *unknown,
+    )
+    if in_order:
+        return _command_for(in_order[0])
     ids = {one.check.id for one in result.results}
     if not ids >= {check.id for check in ALL}:
         words: tuple[str, ...] = ("verify",)
     else:
         words = ("status",) if ids >= {check.id for check in EVERY} else ("verify", "--deep")
     return str(as_printed(istio_mc(*words)))
+
+
+def _command_for(result: Result) -> str:
+    if result.problem is None:
+        return str(as_printed(result.clears or istio_mc("explain", result.check.id)))
+    hint = hint_of(result.problem)
+    return str(hint) if isinstance(hint, Command) else docs(result.problem)
