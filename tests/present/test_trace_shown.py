@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.hint import kubectl
@@ -75,6 +76,23 @@ def test_request_dependent_rules_are_listed_once_below_the_matrix(
             "(kt → nhn, ncloud → nhn, nhn → nhn and 1 more)"
         ),
         "4 paths: 4 ok",
+    ]
+
+
+def test_of_a_cause_that_proxies_do_not_have_yet_calls_may_still_pass(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    at_link = replace(PROBLEM, code=Code.NETWORK_LABEL_DIFFERS, hint=None)
+    traces = (
+        path("kt", "nhn", "link", broken(at_link)),
+        path("nhn", "kt", "peer-authentication", broken(PROBLEM)),
+    )
+    result = TraceResult(ServiceName("sample", "reviews"), 9080, CLIENTS, traces, delayed=(at_link,))
+    report(result).render(terminal.console())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [
+        "link: calls may still pass until proxies get new configuration (kt → nhn)",
+        "2 paths: 2 broken",
     ]
 
 

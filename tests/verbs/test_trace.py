@@ -77,6 +77,21 @@ def test_nothing_is_written(sampled: Mesh) -> None:
     assert sampled.snapshots() == before
 
 
+def test_of_a_wrong_network_label_the_text_reports_that_calls_may_still_pass(sampled: Mesh) -> None:
+    ncloud = sampled["ncloud"]
+    label = {"topology.istio.io/network": "network9"}
+    ncloud.edit(ncloud.get("Namespace", SYSTEM), lambda copy: copy["metadata"]["labels"].update(label))
+    text = sampled.run("trace", "sample/reviews").exits(4).stdout
+    note = "link: calls may still pass until proxies get new configuration (kt → ncloud, "
+    assert note in text
+
+
+def test_of_a_missing_remote_secret_the_text_does_not_report_that_calls_pass(sampled: Mesh) -> None:
+    kt = sampled["kt"]
+    kt.delete(kt.get("Secret", "istio-remote-secret-nhn-nks", SYSTEM))
+    assert "may still pass" not in sampled.run("trace", "sample/reviews").exits(4).stdout
+
+
 def test_the_text_is_a_matrix_and_with_from_and_to_every_hop(sampled: Mesh) -> None:
     shown = sampled.run("trace", "reviews").exits(0).stdout.splitlines()
     assert shown[0] == "sample/reviews, port 9080"

@@ -77,6 +77,10 @@ _OF_TARGET = frozenset({control_plane.GATEWAY, *(check.id for check in (*gateway
 """Checks of a cluster that matter to calls into it, and not to calls out of it."""
 
 
+_DELAYED = frozenset({control_plane.ISTIOD, identity.NETWORK})
+"""Checks whose faults end no call at once: proxies keep what they have until they get new configuration."""
+
+
 class TraceQuery(NamedTuple):
     """What the user wants to be traced.
 
@@ -96,6 +100,7 @@ class TraceResult:
 
     Attributes:
         clients: The pods that calls were traced from, as `namespace/pod`, by context; empty where none runs.
+        delayed: Problems that end calls only once proxies get new configuration.
     """
 
     service: ServiceName
@@ -103,6 +108,7 @@ class TraceResult:
     clients: Mapping[str, str]
     traces: tuple[Trace, ...]
     warnings: tuple[Problem, ...] = ()
+    delayed: tuple[Problem, ...] = ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -151,7 +157,9 @@ def follow(session: Session, query: TraceQuery, facts: Facts, results: Collectio
     ]
     warnings += dict.fromkeys(one for path in paths for one in limits(path))
     clients = {name: pod_name(view.client) for name, view in views.items()}
-    return TraceResult(service, port, clients, tuple(map(hops.walk, paths)), (*session.warnings, *warnings))
+    delayed = tuple(one.problem for one in results if one.problem and one.check.id in _DELAYED)
+    traces = tuple(map(hops.walk, paths))
+    return TraceResult(service, port, clients, traces, (*session.warnings, *warnings), delayed)
 
 
 def _is_target(query: TraceQuery, views: Mapping[str, ClusterView], client: str, target: str) -> bool:

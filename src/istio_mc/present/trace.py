@@ -91,6 +91,8 @@ def _render(result: TraceResult, console: Console) -> None:
     if len(result.traces) > _ALL_HOPS:
         for line in _open_lines(result):
             console.print(line, soft_wrap=True)
+    for line in _delayed_lines(result):
+        console.print(line, soft_wrap=True)
     states = [state_of(one) for one in result.traces]
     counted = {state: states.count(state) for state in State if state in states}
     words = [f"{count} {_WORDS[state]}" for state, count in counted.items()]
@@ -105,6 +107,16 @@ def _open_lines(result: TraceResult) -> Iterator[str]:
             paths.setdefault(f"{hop.hop.id}: {hop.outcome.seen}", []).append(f"{one.client} → {one.target}")
     for seen, names in paths.items():
         yield f"{seen} ({few(names, _SHOWN)})"
+
+
+def _delayed_lines(result: TraceResult) -> Iterator[str]:
+    """For each hop that is broken by what proxies do not have yet, that calls may still pass."""
+    paths: dict[str, list[str]] = {}
+    for one in result.traces:
+        if one.broken and one.broken.outcome.problem in result.delayed:
+            paths.setdefault(one.broken.hop.id, []).append(f"{one.client} → {one.target}")
+    for hop, names in paths.items():
+        yield f"{hop}: calls may still pass until proxies get new configuration ({few(names, _SHOWN)})"
 
 
 _SHOWN = 3
