@@ -160,6 +160,17 @@ def test_no_other_version_is_suggested_for_a_defect_without_a_fix() -> None:
     )
 
 
+def test_every_cluster_with_a_defect_has_a_restart_in_a_line_of_its_own() -> None:
+    versions = {"1.31.4": ["kt", "nhn"]}
+    table = replace(TABLE, defects=(Defect("new", "it fails", (PatchRange(first="1.31.0"),), "s"),))
+    problem = hazards.defects(table, versions, lambda context: restart_istiod(context, "istiod"))
+    assert problem
+    assert [line[line.index("kubectl") :] for line in str(problem.hint).splitlines()] == [
+        f"kubectl --context {name} -n istio-system rollout restart deployment istiod"
+        for name in ("kt", "nhn")
+    ]
+
+
 @pytest.mark.parametrize(
     ("version", "least"),
     [

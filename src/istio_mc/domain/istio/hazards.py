@@ -60,15 +60,15 @@ def defects(
         f"({f'fixed in {fixed}' if fixed else 'no release with a fix is known'})"
         for version, effect, fixed in names
     ]
-    context = next((name for version, _, _ in names for name in running[version]), "")
-    command = restart(context) if restart and context else None
+    contexts = dict.fromkeys(name for version, _, _ in names for name in running[version])
+    commands = [restart(context) for context in contexts] if restart else []
     count = len({effect for _, effect, _ in names})
     return Problem(
         code=Code.ISTIO_DEFECTS,
         message=f"istiod has {plural(count, 'known defect')} with remote secrets",
         seen="\n".join(lines),
         expected=_newer(fixed for _, _, fixed in names),
-        hint=_against_defects([fixed for _, _, fixed in names if fixed], command, is_installed=is_installed),
+        hint=_against_defects([fixed for _, _, fixed in names if fixed], commands, is_installed=is_installed),
     )
 
 
@@ -79,19 +79,21 @@ def _newer_istio(*, is_installed: bool) -> tuple[str | Command, ...]:
     return ("set istio.version in mesh.yaml, and install",)
 
 
-def _against_defects(fixes: Collection[str], restart: Command | None, *, is_installed: bool) -> Advice:
+def _against_defects(fixes: Collection[str], restarts: Sequence[Command], *, is_installed: bool) -> Advice:
     """What helps against defects: a release in which they are fixed, if there is one, and a restart."""
-    if restart is None and fixes:
+    if not restarts and fixes:
         return Advice(*_newer_istio(is_installed=is_installed))
-    if restart is None:
+    if not restarts:
         return Advice("see which releases there are: ", istio_mc("tools", "list"))
+    # A line for each cluster.
+    commands = [part for restart in restarts for part in ("\n", restart)][1:]
     if fixes:
         return Advice(
             *_newer_istio(is_installed=is_installed),
             "; a restart of istiod removes their effects: ",
-            restart,
+            *commands,
         )
-    return Advice("a restart of istiod removes their effects: ", restart)
+    return Advice("a restart of istiod removes their effects: ", *commands)
 
 
 def security(table: ReleaseTable, running: Running, *, is_installed: bool = False) -> Problem | None:

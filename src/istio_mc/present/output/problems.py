@@ -136,6 +136,9 @@ def _lines_of_hint(hint: Hint) -> list[list[str]]:
     """A hint's lines as words; a command is one word, for it is pasted."""
     if isinstance(hint, Command):
         return [[str(hint)]]
+    if "\n" in hint.parts:
+        at = hint.parts.index("\n")
+        return [*_lines_of_hint(Advice(*hint.parts[:at])), *_lines_of_hint(Advice(*hint.parts[at + 1 :]))]
     words: list[str] = []
     for part in hint.parts:
         pieces = [str(part)] if isinstance(part, Command) else part.split(" ")
