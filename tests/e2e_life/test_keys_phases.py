@@ -25,7 +25,7 @@ PHASES = {
     TOKENS: (
         r"\bmesh  gate started",
         r"\bkt  token started",
-        r"\bkt  remote secrets started",
+        r"\bncloud  remote secrets started: .*kt-k2p",
         r"\bkt  old token started",
     ),
     INTERMEDIATES: (r"\bkt  cacerts started", r"\bkt  sign under the new CA (started|waiting)"),
@@ -89,7 +89,8 @@ def test_a_proxy_that_keeps_the_old_root_stops_it_by_name(keys: Site) -> None:
     faults.stop_agent(pod)
     try:
         with without_a_failed_request("ca rotate, a proxy that keeps the old root"):
-            stopped = keys.run(*ROOT, "--canary", "kt", "--timeout", "100s", timeout_s=130)
+            # After a minute the pod is not ready: then it serves nothing, and is not waited for.
+            stopped = keys.run(*ROOT, "--canary", "kt", "--timeout", "45s", timeout_s=80)
     finally:
         faults.resume_agent(pod)
     assert ("root-not-followed", "nhn") in [(one["code"], one["cluster"]) for one in stopped.json["errors"]]
@@ -99,7 +100,7 @@ def test_a_proxy_that_keeps_the_old_root_stops_it_by_name(keys: Site) -> None:
 
 def test_an_istiod_that_does_not_follow_stops_it_by_name(keys: Site) -> None:
     (pod,) = (one["metadata"]["name"] for one in get("nhn", "pods", "-l", "app=istiod")["items"])
-    running = keys.start(*ROOT, "--canary", "kt", "--timeout", "170s")
+    running = keys.start(*ROOT, "--canary", "kt", "--timeout", "100s")
     with without_a_failed_request("ca rotate, an istiod that does not follow"):
         running.until(r"\bkt  sign under the new root done", 160)
         faults.stop_kubelet("nhn")

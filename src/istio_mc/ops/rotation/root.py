@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
-from istio_mc.domain.istio.istiod import restart_istiod
 from istio_mc.domain.istio.proxies import gateway_pods, restart_command, workload_of
 from istio_mc.domain.istio.root_rotation import (
     NewRoot,
@@ -51,6 +50,11 @@ from istio_mc.ops.ca import authority
 from istio_mc.ops.ca.root import load_root, named
 from istio_mc.ops.ca.trust import of_roots
 from istio_mc.ops.rotation import cacerts
+from istio_mc.ops.rotation.root_errors import (
+    istiod_does_not_follow,
+    proxies_do_not_follow,
+    setting_missing,
+)
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
 from istio_mc.ops.session.wait_report import WaitReport
@@ -60,7 +64,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from istio_mc.domain.hint import Command, Hint
+    from istio_mc.domain.hint import Command
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.observed import Observed
@@ -461,12 +465,12 @@ def _missing(
     kube = session.clusters.kubes[name]
     if phase is Phase.SIGN:
         old = cacerts.istiods_without(kube, root.cas[members[name].cluster_id])
-        return [_istiod_does_not_follow(name, istiod, old, root.target.name)] if old else []
+        return [istiod_does_not_follow(name, istiod, old, root.target.name)] if old else []
     held = cacerts.every_proxy(kube)
     lacks = {proxy: why for proxy in held.proxies if (why := lacking(phase, proxy, root.target))}
     if lacks:
         seen = few((f"{proxy.name} {why}" for proxy, why in lacks.items()), _MOST_NAMED)
-        return [_proxies_do_not_follow(name, f"{seen} ({held.coverage})", restart_command(name, lacks))]
+        return [proxies_do_not_follow(name, f"{seen} ({held.coverage})", restart_command(name, lacks))]
     return [problem.on(name) for problem in held.silent.values()]
 
 
@@ -533,7 +537,7 @@ def do_not_follow(read: MembersRead) -> Iterator[Problem]:
     for name, one in read.observed.items():
         for istiod in one.istiods:
             if not may_have_several_roots(istiod):
-                yield _setting_missing(
+                yield setting_missing(
                     name, f"Deployment {istiod['metadata']['name']} has no ISTIO_MULTIROOT_MESH=true"
                 )
         # A gateway of istioctl's reads the setting from MeshConfig: its pod does not show it.
@@ -541,44 +545,11 @@ def do_not_follow(read: MembersRead) -> Iterator[Problem]:
             names = (
                 f"{pod['metadata']['namespace']}/{workload_of(pod) or pod['metadata']['name']}" for pod in old
             )
-            yield _setting_missing(
+            yield setting_missing(
                 name,
                 f"{plural(len(old), 'proxy', 'proxies')} without PROXY_CONFIG_XDS_AGENT=true: "
                 + few(dict.fromkeys(names), _MOST_NAMED),
             )
-
-
-def _setting_missing(name: str, seen: str) -> Problem:
-    return Problem(
-        code=Code.ROOT_SETTINGS,
-        cluster=name,
-        message=f"istiod or proxies of {name} take up another root only when they are restarted",
-        seen=seen,
-        expected="ISTIO_MULTIROOT_MESH on istiod, PROXY_CONFIG_XDS_AGENT on proxies, as install sets them",
-        hint=Advice("install again, then restart these workloads: ", istio_mc("install")),
-    )
-
-
-def _istiod_does_not_follow(name: str, istiod: str, pods: Collection[str], root: str) -> Problem:
-    return Problem(
-        code=Code.ROOT_NOT_FOLLOWED,
-        cluster=name,
-        message=f"istiod of {name} does not sign under the {root} yet",
-        seen=f"{', '.join(pods)} shows a certificate of the former CA",
-        expected="a certificate of the CA in Secret cacerts",
-        hint=restart_istiod(name, istiod),
-    )
-
-
-def _proxies_do_not_follow(name: str, seen: str, restart: Hint) -> Problem:
-    return Problem(
-        code=Code.ROOT_NOT_FOLLOWED,
-        cluster=name,
-        message=f"proxies of {name} do not follow yet",
-        seen=seen,
-        expected="every proxy of every cluster, before the next phase",
-        hint=restart,
-    )
 
 
 def _folder_needed(base: CaStore, roots: Mapping[str, str], new: str, *, can_do_without: bool) -> Problem:
