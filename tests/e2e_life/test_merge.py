@@ -20,7 +20,7 @@ CLUSTERS = [
     {"context": "nhn", "network": "network3"},
 ]
 """Networks are named: two installs would each begin with the first."""
-VERSIONS = {"kt": {"v1", "v2"}, "ncloud": {"v1", "v2"}, "nhn": {"v3"}}
+VERSIONS = {"kt": {"v1", "v2"}, "ncloud": {"v1", "v2"}, "nhn": {"v1"}}
 """Those of its own mesh respond to each cluster."""
 
 
