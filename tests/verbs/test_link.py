@@ -79,7 +79,8 @@ def test_one_secret_for_all_clusters_is_left_as_it_is(installed: Mesh) -> None:
 
 def test_a_cluster_that_leaves_is_taken_out_of_a_secret_of_several(installed: Mesh) -> None:
     together(installed)
-    installed.run("uninstall", "--contexts", "nhn", "--yes").exits(0)
+    result = installed.run("uninstall", "--contexts", "nhn", "--yes", "-o", "json").exits(3)
+    assert result.errors == [("rotation-not-replaced", "kt")]  # its token of ncloud, which nhn knew, stays
     assert list(installed["kt"].get("Secret", "remotes", SYSTEM)["data"]) == ["ncloud-nks"]
 
 
