@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.links.state import ROTATION
 from tests.support import fields
 from tests.support.snapshots import name_of
 
@@ -52,7 +53,10 @@ def _set_by_us(item: Object) -> dict[str, Any]:
             continue
         who = f"{entry['manager']} {entry['operation']}"
         for path in fields.owned_paths(entry):
-            hidden = path[-1] == "f:caBundle" or (item["kind"] == "Secret" and path[0] == "f:data")
+            hidden = (
+                path[-1] in ("f:caBundle", f"f:{ROTATION}")  # the latter is when a rotation began
+                or (item["kind"] == "Secret" and path[0] == "f:data")
+            )
             found[f"{who} {'/'.join(path)}"] = "hidden" if hidden else there.get(path, "absent")
     return found
 
