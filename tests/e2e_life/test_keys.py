@@ -13,6 +13,8 @@ from tests.e2e.harness import (
     CONTEXTS,
     Site,
     clean,
+    each,
+    get,
     live_root,
     merged_kubeconfig,
     secret,
@@ -48,14 +50,14 @@ def without_a_failed_request(
     """Sends requests for the time of a block; none fails, every version responds; the counts are printed.
 
     Args:
-        versions: Those that respond to each cluster; None: all of them.
+        versions: Those that have to respond to each cluster; None: all of them.
     """
     with requests(sources) as made:
         yield
     sys.stdout.write(f"\n{what}: {made}\n")
     assert made.failed == []
     desired = versions or {name: {"v1", "v2", "v3"} for name in sources}
-    assert {name: set(made.versions(name)) for name in sources} == desired, str(made)
+    assert all(desired[name] <= set(made.versions(name)) for name in sources), str(made)
 
 
 def without_api_server(name: str) -> dict[str, Any]:
@@ -86,9 +88,17 @@ def test_tokens_that_expire_are_used_without_a_failed_request(keys: Site) -> Non
     with without_a_failed_request("link --rotate --expires 90d"):
         result = done(keys.run("link", "--rotate", "--expires", "90d", "-o", "json", timeout_s=170))
     assert all(one["expires"] for one in result.data["clusters"])
+    bound = each(bound_tokens)
+    assert [len(names) for names in bound.values()] == [1, 1, 1]
     keys.run("install", "--contexts", ",".join(CONTEXTS), "--timeout", "170s", timeout_s=180).exits(0)
-    assert {name: (secret(name, READER) is None) for name in CONTEXTS} == dict.fromkeys(CONTEXTS, True)
+    assert each(bound_tokens) == bound
     keys.run("verify", "--wait", "30s").exits(0)
+
+
+def bound_tokens(name: str) -> list[str]:
+    """The Secrets of tokens that expire."""
+    secrets = get(name, "secrets", "--field-selector", "type=istio-mc/bound-token")["items"]
+    return [one["metadata"]["name"] for one in secrets]
 
 
 def ca_of(name: str) -> bytes | None:
@@ -120,12 +130,13 @@ def test_a_cluster_is_lost_and_joins_again_without_a_failed_request(keys: Site) 
     keys.run("sample", "test").exits(0)
     faults.blind("kt", "nhn")
     faults.blind("ncloud", "nhn")
-    with without_a_failed_request("uninstall --lost", others):
+    remaining = {name: {"v1", "v2"} for name in others}
+    with without_a_failed_request("uninstall --lost", others, remaining):
         config = write_kubeconfig(keys.folder / "lost", without_api_server("nhn"))
         done(keys.run("uninstall", "--lost", "nhn", "--yes", "--kubeconfig", config, timeout_s=120))
     assert {name: secret(name, "istio-remote-secret-nhn-nks") for name in others} == dict.fromkeys(others)
     faults.unblind("kt")
     faults.unblind("ncloud")
-    with without_a_failed_request("join again", others):
+    with without_a_failed_request("join again", others, remaining):
         keys.run("install", "--contexts", ",".join(CONTEXTS), "--timeout", "170s", timeout_s=180).exits(0)
     soon(lambda: keys.run("verify", "--wait", "30s").code == 0, "the mesh is whole", 60)
