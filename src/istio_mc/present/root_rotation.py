@@ -44,10 +44,10 @@ def report(result: RootResult, warnings: Iterable[Problem]) -> Report:
             "clusters": [
                 {
                     "name": name,
-                    "clusterId": todo.members[name].cluster_id,
-                    "proxies": todo.proxies[name],
+                    "clusterId": todo.read.members[name].cluster_id,
+                    "proxies": todo.read.proxies[name],
                 }
-                for name in todo.order
+                for name in todo.read.order
             ],
         },
         render=lambda console: _render(result, console),
@@ -82,7 +82,7 @@ def _status(result: RootResult, phase: Phase) -> str:
 def _render(result: RootResult, console: Console) -> None:
     todo = result.plan
     rows = table("PHASE", "WAITS FOR", "STATUS", "SECONDS")
-    count = plural(sum(todo.proxies.values()), "proxy", "proxies")
+    count = plural(sum(todo.read.proxies.values()), "proxy", "proxies")
     for phase in result.phases:
         waits = "every istiod" if phase is Phase.SIGN else count
         seconds = _seconds(result, phase)
@@ -90,7 +90,7 @@ def _render(result: RootResult, console: Console) -> None:
             todo.title(phase), waits, _status(result, phase), "-" if seconds is None else f"{seconds:.1f}"
         )
     print_words(console, rows)
-    console.print(f"Clusters, in this order: {', '.join(todo.order)}", markup=False, soft_wrap=True)
+    console.print(f"Clusters, in this order: {', '.join(todo.read.order)}", markup=False, soft_wrap=True)
     if todo.merged:
         _render_roots(result, console)
         return

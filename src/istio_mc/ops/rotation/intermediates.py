@@ -35,6 +35,7 @@ from istio_mc.ops.ca.intermediates import ExistingCluster, complete_ca, unused_f
 from istio_mc.ops.ca.root import load_root
 from istio_mc.ops.ca.trust import of_roots
 from istio_mc.ops.rotation import cacerts
+from istio_mc.ops.rotation.root_errors import root_changes
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
 from istio_mc.ops.session.wait_report import WaitReport
@@ -335,15 +336,10 @@ def _former(session: Session, done: Collection[str], new: Mapping[str, str]) -> 
 
 
 def _root_changes(session: Session) -> Iterator[Problem]:
-    base = CaStore(session.settings.certs_dir, session.run.deadline, session.run.progress)
+    base = session.base_store
     if following := next_store(base):
-        yield Problem(
-            code=Code.INTERMEDIATE_ROOT_CHANGES,
-            message="the mesh changes its root: each cluster gets another CA with it",
-            seen=f"{base.folder}/roots/next names {following.folder.name}",
-            expected="no change of the root that has begun",
-            hint=istio_mc("ca", "rotate"),
-        )
+        message = "the mesh changes its root: each cluster gets another CA with it"
+        yield root_changes(base, following, Code.INTERMEDIATE_ROOT_CHANGES, message)
 
 
 def _left(store: CaStore, begun: NextCas | None, ids: Collection[str]) -> Iterator[Problem]:

@@ -14,7 +14,6 @@ from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.istiod import restart_istiod
 from istio_mc.domain.istio.root_rotation import NewRoot, Phase, Target, is_at, mistaken_for, phase_of
 from istio_mc.domain.kube import objects
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki import certificates, pem
 from istio_mc.domain.pki.chain import path_to_root
 from istio_mc.domain.problem import Code, Problem, ProblemError
@@ -36,6 +35,7 @@ from istio_mc.ops.rotation.root import (
     read_members,
     through_phases,
 )
+from istio_mc.ops.rotation.root_errors import root_changes
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.upgrade import gate
 
@@ -61,7 +61,7 @@ def prepare(session: Session, now: datetime, canary: str | None = None) -> RootR
         ProblemError: A cluster, or the folder, cannot be read, or has no CA that can be merged.
     """
     read = read_members(session, canary)
-    base = CaStore(session.settings.certs_dir, session.run.deadline, session.run.progress)
+    base = session.base_store
     store = session.ca_store()
     stored = store.read()
     owns = _owns(read)
@@ -77,12 +77,10 @@ def prepare(session: Session, now: datetime, canary: str | None = None) -> RootR
     problems += _sign_with_others(session, read, owns, target)
     phase = phase_of(owns.values(), target)
     todo = RootRotating(
-        read.members,
-        read.order,
+        read,
         base,
         store,
         phase,
-        read.proxies,
         under,
         merged=target,
         problems=tuple(dict.fromkeys(problems)),
@@ -103,14 +101,16 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
     store, target = todo.store, todo.merged
     if store is None or target is None:  # `prepare` sets both
         raise ValueError(todo)
-    rights.require(session, "ca rotate --merge", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
+    rights.require(session, "ca rotate --merge", dict.fromkeys(todo.read.members, rights.ROTATE_ROOT))
     before = gate.look_before(session, "ca rotate --merge", now)
     keeps = todo.under.get(target.fingerprint, ())
-    cas = {}
-    for name in keeps:
-        secret = session.clusters.kubes[name].get(objects.SECRET, cacerts.CACERTS, SYSTEM_NAMESPACE)
-        cas[todo.members[name].cluster_id] = cacerts.live_of(name, secret)
-    if ids := [one.cluster_id for name, one in todo.members.items() if name not in keeps]:
+    cas = {
+        todo.read.members[name].cluster_id: cacerts.live_of(
+            name, todo.read.observed[name].find(objects.SECRET, cacerts.CACERTS)
+        )
+        for name in keeps
+    }
+    if ids := [one.cluster_id for name, one in todo.read.members.items() if name not in keeps]:
         cas |= authority.ensure(store, ids, options, now).ca_certs
     if twin_of(store) is None:
         with store.locked():
@@ -153,13 +153,8 @@ def _target(store: CaStore, root: Root, owns: Mapping[str, Signing]) -> Target:
 
 def _root_changes(base: CaStore) -> Iterator[Problem]:
     if following := next_store(base):
-        yield Problem(
-            code=Code.MERGE_ROOT_CHANGES,
-            message="the mesh of this folder changes its root: no other root can be merged meanwhile",
-            seen=f"{base.folder}/roots/next names {following.folder.name}",
-            expected="no change of the root that has begun",
-            hint=istio_mc("ca", "rotate"),
-        )
+        message = "the mesh of this folder changes its root: no other root can be merged meanwhile"
+        yield root_changes(base, following, Code.MERGE_ROOT_CHANGES, message)
 
 
 def _do_not_follow(read: MembersRead, under: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki import certificates, pem
 from istio_mc.domain.pki.cacerts import CA_CERT
 from istio_mc.domain.pki.chain import path_faults
@@ -24,6 +24,7 @@ from istio_mc.ops.ca.options import Flags, OwnCa
 from istio_mc.ops.ca.root import Root, load_own, load_root
 from istio_mc.ops.rotation import root as op
 from istio_mc.ops.rotation.root import RootResult
+from istio_mc.ops.rotation.root_errors import root_changes
 from istio_mc.ops.session import rights
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def read_own(session: Session, options: CaOptions, now: datetime) -> OwnRoot:
         InputError: Every fault in them.
     """
     own = options.own or OwnCa()
-    base = CaStore(session.settings.certs_dir, session.run.deadline, session.run.progress)
+    base = session.base_store
     if own.root_cert and own == OwnCa(root_cert=own.root_cert):
         certificate = _read_root(own.root_cert, options, now, base.deadline)
         return OwnRoot(certificate, signs=False, store=store_of(base, pem.fingerprint(certificate)))
@@ -87,11 +88,13 @@ def prepare(
     problems = [*todo.problems]
     following = next_store(todo.base)
     if following and following.folder != own.store.folder:
-        problems.append(_other_begun(todo.base, following))
+        message = "the mesh changes to another root already"
+        expected = "no change of the root that has begun, or one to this root"
+        problems.append(root_changes(todo.base, following, Code.OWN_ROOT_OTHER, message, expected))
     elif todo.old == own.fingerprint:
         problems.append(_in_use(own, todo.base))
     elif not following and not own.signs:
-        ids = [one.cluster_id for one in todo.members.values()]
+        ids = [one.cluster_id for one in todo.read.members.values()]
         stored = own.store.read()
         unsigned = _unsigned(stored, ids)
         todo = replace(todo, waits=tuple(_waiting(own.store, one, todo) for one in unsigned))
@@ -110,17 +113,17 @@ def rotate(
         InputError: Rights are missing; nothing was changed.
         ProblemError: The folder cannot be written, or a certificate in it is not right.
     """
-    rights.require(session, "ca rotate", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
+    rights.require(session, "ca rotate", dict.fromkeys(todo.read.members, rights.ROTATE_ROOT))
     below = replace(options, own=None)
     if todo.store is None:
-        ids = [one.cluster_id for one in todo.members.values()]
+        ids = [one.cluster_id for one in todo.read.members.values()]
         if own.signs:
             _import(todo.base, own, options, now)
         elif unsigned := _write_requests(todo.base, own, ids, below):
             failures = tuple(_waiting(own.store, one, todo) for one in unsigned)
             return RootResult(replace(todo, waits=()), own.fingerprint, failures=failures)
         _begin(todo.base, own, ids, below, now)
-        todo = replace(op.prepare(session, below, now, todo.order[0]), own=todo.own)
+        todo = replace(op.prepare(session, below, now, read=todo.read), own=todo.own)
         if todo.problems:
             return RootResult(todo, own.fingerprint)
     return op.rotate(session, todo, below, now)
@@ -193,7 +196,7 @@ def _begin(base: CaStore, own: OwnRoot, ids: Collection[str], options: CaOptions
 
 def _waiting(store: CaStore, cluster_id: str, todo: RootRotating) -> Problem:
     folder = store.folder / cluster_id
-    context = next(name for name, one in todo.members.items() if one.cluster_id == cluster_id)
+    context = next(name for name, one in todo.read.members.items() if one.cluster_id == cluster_id)
     return Problem(
         code=Code.OWN_ROOT_UNSIGNED,
         cluster=context,
@@ -204,16 +207,6 @@ def _waiting(store: CaStore, cluster_id: str, todo: RootRotating) -> Problem:
             f"have the request signed, put the certificate and those between it and the root into "
             f"{folder / CA_CERT}; then run the same command again"
         ),
-    )
-
-
-def _other_begun(base: CaStore, following: CaStore) -> Problem:
-    return Problem(
-        code=Code.OWN_ROOT_OTHER,
-        message="the mesh changes to another root already",
-        seen=f"{base.folder}/roots/next names {following.folder.name}",
-        expected="no change of the root that has begun, or one to this root",
-        hint=istio_mc("ca", "rotate"),
     )
 
 

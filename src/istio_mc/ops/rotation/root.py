@@ -31,7 +31,7 @@ from istio_mc.domain.pki import certificates, pem
 from istio_mc.domain.pki.signing import contents_of, signing
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import few, plural
-from istio_mc.gateways.host.ca_store import ROOTS, CaStore
+from istio_mc.gateways.host.ca_store import ROOTS, TWIN, CaStore
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.gateways.host.root_store import (
     current_store,
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.pki.signing import Signing
+    from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.ca.options import CaOptions
     from istio_mc.ops.session.session import Session
 
@@ -91,12 +92,10 @@ class RootRotating:
     """What is to be done.
 
     Attributes:
-        members: Every cluster of the mesh, by context.
-        order: Their contexts, the canary first.
+        read: Every cluster of the mesh, as it is before the first change.
         base: The folder of the CA, in which roots have folders of their own.
         store: The store of the root that the mesh changes to; None: it has not been made.
         phase: The phase that comes next; None: all clusters have the new root alone.
-        proxies: The number of proxies of each cluster.
         under: The clusters that sign under each root, by the SHA-256 of the root.
         old: SHA-256 of the root that the mesh has; empty where several are merged.
         merged: The root of the folder, where clusters under other roots go to it; None: there is a new root.
@@ -107,12 +106,10 @@ class RootRotating:
         problems: What stands in the way: nothing is changed where there is any.
     """
 
-    members: Mapping[str, Cluster]
-    order: tuple[str, ...]
+    read: MembersRead
     base: CaStore
     store: CaStore | None
     phase: Phase | None
-    proxies: Mapping[str, int]
     under: Mapping[str, tuple[str, ...]]
     old: str = ""
     merged: Target | None = field(default=None, repr=False)
@@ -125,7 +122,7 @@ class RootRotating:
     def command(self) -> Command:
         """What goes on after an interruption."""
         if self.merged:
-            return istio_mc("ca", "rotate", "--merge", contexts=self.members)
+            return istio_mc("ca", "rotate", "--merge", contexts=self.read.members)
         return istio_mc("ca", "rotate", *self.own)
 
     def title(self, phase: Phase) -> str:
@@ -162,6 +159,7 @@ class MembersRead:
 
     Attributes:
         pods: The pods with a sidecar, by context.
+        members: The clusters, by context.
         order: The contexts, the canary first.
     """
 
@@ -207,20 +205,22 @@ def prepare(
     canary: str | None = None,
     *,
     without_folder: bool = False,
+    read: MembersRead | None = None,
 ) -> RootRotating:
     """Reads the mesh and the folder of the CA; changes nothing.
 
     Args:
         without_folder: Whether the folder is left out: all clusters are to have the root alone that they sign
             under, which reverts or finishes a change that has begun.
+        read: The clusters, where this run has read them already.
 
     Raises:
         InputError: An option names a cluster outside the run; or IDs or networks contradict each other.
         ProblemError: A member, or the folder, cannot be read.
     """
-    read = read_members(session, canary)
+    read = read or read_members(session, canary)
     observed = read.observed
-    base = CaStore(session.settings.certs_dir, session.run.deadline, session.run.progress)
+    base = session.base_store
     current = current_store(base.folder, base.deadline, base.progress)
     following = next_store(base)
     if following and following.folder == current.folder:
@@ -230,12 +230,10 @@ def prepare(
         signed = _as_signed(read, base, without_folder=without_folder)
         if signed:
             return RootRotating(
-                read.members,
-                read.order,
+                read,
                 base,
                 None,
                 Phase.RENEW,
-                read.proxies,
                 {signed.fingerprint: read.order},
                 as_signed=signed,
                 problems=tuple(problems),
@@ -251,12 +249,10 @@ def prepare(
         problems += cacerts.unfit_lists(observed, chains)
     session.run.progress(Event(None, "preflight", State.DONE, phase or "nothing to do"))
     return RootRotating(
-        read.members,
-        read.order,
+        read,
         base,
         following,
         phase,
-        read.proxies,
         by_root(owns),
         old=old,
         problems=tuple(problems),
@@ -284,7 +280,7 @@ def rehearse(session: Session, todo: RootRotating) -> RootResult:
     """Runs what each gate reads, and changes nothing."""
     problems = [*todo.waits]
     held, failures = session.clusters.each(
-        lambda name: cacerts.every_proxy(session.clusters.kubes[name]), todo.members
+        lambda name: cacerts.every_proxy(session.clusters.kubes[name]), todo.read.members
     )
     problems += [problem for those in failures.values() for problem in those]
     for name, one in held.items():
@@ -298,10 +294,10 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
     Raises:
         InputError: Rights are missing; nothing was changed.
     """
-    rights.require(session, "ca rotate", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
+    rights.require(session, "ca rotate", dict.fromkeys(todo.read.members, rights.ROTATE_ROOT))
     before = gate.look_before(session, "ca rotate", now)
     store = todo.store or _make(todo.base, options, now)
-    root = _new_root(store, todo.members, options, now)
+    root = _new_root(store, todo.read.members, options, now)
 
     def begin(phase: Phase) -> None:
         if phase is Phase.FINISH:
@@ -341,7 +337,7 @@ def through_phases(
                 partial(gate.begin_change, session, before, now=now, step=phase.name),
             )
             if is_changed or phase.name in before.pending.values():
-                gate.pass_gate(session, before, todo.order, now, partial(_gate_stopped, todo, phase))
+                gate.pass_gate(session, before, todo.read.order, now, partial(_gate_stopped, todo, phase))
             done[phase] = time.monotonic() - begun
     except ProblemError as error:
         problems = error.problems
@@ -357,7 +353,7 @@ def end_as_signed(session: Session, todo: RootRotating, root: NewRoot, now: date
     Raises:
         InputError: Rights are missing; nothing was changed.
     """
-    rights.require(session, "ca rotate", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
+    rights.require(session, "ca rotate", dict.fromkeys(todo.read.members, rights.ROTATE_ROOT))
     before = gate.look_before(session, "ca rotate", now)
     return through_phases(session, todo, root, before, now, phases=(Phase.RENEW, Phase.FINISH))
 
@@ -368,19 +364,16 @@ def _as_signed(read: MembersRead, base: CaStore, *, without_folder: bool) -> New
     Raises:
         ProblemError: A change has begun, and it needs the folder; or the user did not say to do without.
     """
-    own = {}
-    for name, one in read.members.items():
-        live = cacerts.live_of(name, read.observed[name].find(objects.SECRET, cacerts.CACERTS))
-        own[one.cluster_id] = signing(live), live
-    signings = [one for one, _ in own.values()]
-    if not (without_folder or several_roots(signings)):
+    live = {
+        name: cacerts.live_of(name, one.find(objects.SECRET, cacerts.CACERTS))
+        for name, one in read.observed.items()
+    }
+    owns = {name: signing(ca) for name, ca in live.items()}
+    if not (without_folder or several_roots(owns.values())):
         return None
-    signed = root_as_signed(own)
+    signed = root_as_signed({one.cluster_id: (owns[name], live[name]) for name, one in read.members.items()})
     if signed is None or not without_folder:
-        roots = {name: own[one.cluster_id][0].root for name, one in read.members.items()}
-        raise ProblemError(
-            _folder_needed(base, roots, next_root(signings), can_do_without=signed is not None)
-        )
+        raise ProblemError(_folder_needed(base, owns, can_do_without=signed is not None))
     return signed
 
 
@@ -399,7 +392,7 @@ def _do(
         ProblemError: A cluster could not be changed; or a proxy, or an istiod, does not follow.
     """
     is_changed = False
-    for batch in (todo.order[:1], todo.order[1:]):
+    for batch in (todo.read.order[:1], todo.read.order[1:]):
         written, failures = session.clusters.each(
             lambda name: _write(session, todo, root, phase, name, begin), batch, step=todo.title(phase)
         )
@@ -407,7 +400,7 @@ def _do(
         if failures:
             raise ProblemError(*(problem for problems in failures.values() for problem in problems))
         _wait(session, todo, root, phase, batch)
-    _wait(session, todo, root, phase, todo.order)
+    _wait(session, todo, root, phase, todo.read.order)
     return is_changed
 
 
@@ -426,12 +419,13 @@ def _write(
     live = cacerts.live_of(name, secret)
     # A cluster that keeps its CA has nothing to renew. An agent that still renews after one change of the
     # roots can return to these after the next, until its certificate expires (seen on the lab, Istio 1.31.0).
-    is_renewed = phase is Phase.RENEW and not _missing(session, root, phase, todo.members, "", name)
-    if is_renewed or is_at(phase, signing(live), root.target):
+    if is_at(phase, signing(live), root.target) or (
+        phase is Phase.RENEW and not _proxies_missing(kube, phase, root.target)
+    ):
         session.run.progress(Event(name, todo.title(phase), State.UNCHANGED))
         return False
     begin(name)
-    cluster_id = todo.members[name].cluster_id
+    cluster_id = todo.read.members[name].cluster_id
     new = desired(phase, live, root.cas[cluster_id], root.target)
     if todo.merged and todo.store and phase is Phase.SIGN:
         todo.store.keep_replaced(cluster_id, contents_of(secret or {}))
@@ -450,7 +444,7 @@ def _wait(session: Session, todo: RootRotating, root: NewRoot, phase: Phase, nam
     missing: list[Problem] = []
     waits = WaitReport(session.run.progress, None, todo.title(phase))
     for left_s in poll_rounds(min(session.run.deadline, time.monotonic() + GATE_S), _POLL_S):
-        work = partial(_missing, session, root, phase, todo.members, mesh.istiod)
+        work = partial(_missing, session, root, phase, todo.read.members, mesh.istiod)
         found, failures = session.clusters.each(work, names)
         missing = [problem for problems in (*found.values(), *failures.values()) for problem in problems]
         if not missing:
@@ -466,8 +460,14 @@ def _missing(
     if phase is Phase.SIGN:
         old = cacerts.istiods_without(kube, root.cas[members[name].cluster_id])
         return [istiod_does_not_follow(name, istiod, old, root.target.name)] if old else []
+    return _proxies_missing(kube, phase, root.target)
+
+
+def _proxies_missing(kube: Kube, phase: Phase, target: Target) -> list[Problem]:
+    """The errors of a cluster's proxies that do not have what a phase requires, or do not say."""
+    name = kube.context
     held = cacerts.every_proxy(kube)
-    lacks = {proxy: why for proxy in held.proxies if (why := lacking(phase, proxy, root.target))}
+    lacks = {proxy: why for proxy in held.proxies if (why := lacking(phase, proxy, target))}
     if lacks:
         seen = few((f"{proxy.name} {why}" for proxy, why in lacks.items()), _MOST_NAMED)
         return [proxies_do_not_follow(name, f"{seen} ({held.coverage})", restart_command(name, lacks))]
@@ -491,7 +491,7 @@ def _new_root(store: CaStore, members: Mapping[str, Cluster], options: CaOptions
     made = authority.ensure(store, ids, options, now)
     files = store.read()
     certificate = pem.read_certificate(named(store, "root-cert.pem", files.root_cert or b"")).value
-    twin = pem.read_certificate(named(store, "root-cert-twin.pem", twin_of(store) or b"")).value
+    twin = pem.read_certificate(named(store, TWIN, twin_of(store) or b"")).value
     return NewRoot(Target(certificate, twin), made.ca_certs)
 
 
@@ -552,17 +552,15 @@ def do_not_follow(read: MembersRead) -> Iterator[Problem]:
             )
 
 
-def _folder_needed(base: CaStore, roots: Mapping[str, str], new: str, *, can_do_without: bool) -> Problem:
-    under = "; ".join(
-        f"{', '.join(name for name, one in roots.items() if one == root)}: {root[:11]}"
-        for root in dict.fromkeys(roots.values())
-    )
+def _folder_needed(base: CaStore, owns: Mapping[str, Signing], *, can_do_without: bool) -> Problem:
+    under = "; ".join(f"{', '.join(names)}: {root[:11]}" for root, names in by_root(owns).items())
+    folder = base.folder / ROOTS / folder_name(next_root(owns.values()))
     without = istio_mc("ca", "rotate", "--without-folder")
     return Problem(
         code=Code.ROOT_FOLDER_NEEDED,
         message="a change of the root has begun, and the folder of the new root is not here",
         seen=f"clusters sign under {under}",
-        expected=f"{base.folder / ROOTS / folder_name(new)}, from the machine where the change began",
+        expected=f"{folder}, from the machine where the change began",
         hint=Advice("go on there; or have all clusters trust only the root that they sign under: ", without)
         if can_do_without
         else Advice("go on there: ", istio_mc("ca", "rotate")),

@@ -1,4 +1,4 @@
-"""Errors of a change of the root: what does not take it up."""
+"""Errors of a change of the root: what does not take it up, and what has to wait for its end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from istio_mc.domain.hint import Hint
+    from istio_mc.gateways.host.ca_store import CaStore
 
 
 def setting_missing(name: str, seen: str) -> Problem:
@@ -47,4 +48,21 @@ def proxies_do_not_follow(name: str, seen: str, restart: Hint) -> Problem:
         seen=seen,
         expected="every proxy of every cluster, before the next phase",
         hint=restart,
+    )
+
+
+def root_changes(
+    base: CaStore,
+    following: CaStore,
+    code: Code,
+    message: str,
+    expected: str = "no change of the root that has begun",
+) -> Problem:
+    """The error of what cannot be done while the mesh of a folder changes its root."""
+    return Problem(
+        code=code,
+        message=message,
+        seen=f"{base.folder}/roots/next names {following.folder.name}",
+        expected=expected,
+        hint=istio_mc("ca", "rotate"),
     )

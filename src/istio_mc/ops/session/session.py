@@ -19,6 +19,7 @@ from istio_mc.domain.links.remote_secrets import linked_ids
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.gateways.host import temporary
+from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.gateways.host.root_store import current_store
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session.clusters import Clusters
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.kube.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.settings.model import Settings
-    from istio_mc.gateways.host.ca_store import CaStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ class Session:
     picked: bool = False
     warnings: tuple[Problem, ...] = ()
     leases: Leases | None = None
+
+    @property
+    def base_store(self) -> CaStore:
+        """The folder of the CA, in which later roots have folders of their own."""
+        return CaStore(self.settings.certs_dir, self.run.deadline, self.run.progress)
 
     def ca_store(self) -> CaStore:
         """The folder of the root that the mesh has."""
