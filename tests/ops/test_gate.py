@@ -34,9 +34,6 @@ def result(id_: str, verdict: Verdict, target: Target = KT, *causes: Cause, seen
 class WithoutConfigMaps:
     """An API server that has none."""
 
-    def get(self, *_: object) -> None:
-        return None
-
     def delete(self, *_: object) -> bool:
         return False
 

@@ -166,7 +166,7 @@ def _rights(todo: Rotating, name: str) -> tuple[Right, ...]:
 
 def failing(session: Session, now: datetime) -> frozenset[Key]:
     """What istiods lack before a token is replaced, which no rotation waits for."""
-    return frozenset((one.check.id, str(one.target)) for one in run_checks(session, _CHECKS, now).failed)
+    return frozenset(map(gate.key_of, run_checks(session, _CHECKS, now).failed))
 
 
 def replace_token(
@@ -277,9 +277,7 @@ def _wait_for_istiods(
         missing = [
             one
             for one in results.failed
-            if one.target.peer == name
-            and one.target.cluster in holders
-            and (one.check.id, str(one.target)) not in before
+            if one.target.peer == name and one.target.cluster in holders and gate.key_of(one) not in before
         ]
         unknown = [one for one in results.facts.unreachable if one in (name, *holders)]
         if not missing and not unknown:

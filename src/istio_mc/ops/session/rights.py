@@ -25,7 +25,7 @@ _LEASE = tuple(Right(verb, "leases", "coordination.k8s.io") for verb in ("get", 
 # A WebSocket begins with a GET; Kubernetes 1.35 and newer require the other right for it too.
 PORT_FORWARD = tuple(Right(verb, "pods", "", SYSTEM_NAMESPACE, "portforward") for verb in ("get", "create"))
 RESTART_ISTIOD = (Right("patch", "deployments", "apps"),)
-_GATE = tuple(Right(verb, "configmaps") for verb in ("get", *APPLY, "delete"))
+_GATE = tuple(Right(verb, "configmaps") for verb in (*APPLY, "delete"))
 ROTATE_TOKENS = (*(Right(verb, "secrets") for verb in (*APPLY, "delete")), *_GATE, *PORT_FORWARD)
 REQUEST_TOKEN = (Right("create", "serviceaccounts", subresource="token"),)
 ROTATE_ROOT = (Right("patch", "secrets"), Right("patch", "pods"), *_GATE, *PORT_FORWARD)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
-    from istio_mc.checks.model import Result
+    from istio_mc.checks.model import Facts, Result
     from istio_mc.domain.upgrade.pending import Key
     from istio_mc.ops.session.session import Session
 
@@ -64,25 +64,25 @@ def look_before(session: Session, verb: str, now: datetime) -> Before:
     of its change is not an older one.
     """
     session.run.progress(Event(None, STEP, State.STARTED, "verify before the first change"))
-    left = _left_pending(session, verb, now)
     result = run_checks(session, CHECKS, now)
+    left = _left_pending(result.facts, verb, now)
     passed = (one for one in result.results if one.verdict is Verdict.OK)
-    failed = left[min(left)].failed if left else frozenset(map(_key, result.failed))
+    failed = left[min(left)].failed if left else frozenset(map(key_of, result.failed))
     seen = f"{plural(len(failed), 'fault')} before the first change"
     if left:
         seen += f" of a run whose gate {', '.join(left)} did not pass"
     session.run.progress(Event(None, STEP, State.DONE, seen))
-    return Before(verb, failed, frozenset(map(_key, passed)), {name: one.step for name, one in left.items()})
+    return Before(
+        verb, failed, frozenset(map(key_of, passed)), {name: one.step for name, one in left.items()}
+    )
 
 
-def _left_pending(session: Session, verb: str, now: datetime) -> dict[str, Pending]:
+def _left_pending(facts: Facts, verb: str, now: datetime) -> dict[str, Pending]:
     """The gates of a verb that clusters have not passed, by context."""
-
-    def read(name: str) -> Pending | None:
-        kube = session.clusters.kubes[name]
-        return read_pending(kube.get(objects.CONFIG_MAP, name_of(verb), SYSTEM_NAMESPACE), now)
-
-    found, _ = session.clusters.each(read)
+    found = {
+        name: read_pending(one.find(objects.CONFIG_MAP, name_of(verb)), now)
+        for name, one in facts.observed.items()
+    }
     return {name: one for name, one in found.items() if one}
 
 
@@ -123,7 +123,7 @@ def pass_gate(
     for left in poll_rounds(min(session.run.deadline, time.monotonic() + SETTLE_S), _POLL_S):
         session.clusters.retry_unusable()
         result = run_checks(session, CHECKS, now)
-        failed = [one for one in result.failed if _key(one) not in before.failed]
+        failed = [one for one in result.failed if key_of(one) not in before.failed]
         lost = _lost(result.results, before, failed)
         if not (failed or lost):
             _forget(session, before.verb, upgraded)
@@ -161,7 +161,7 @@ def _lost(results: Iterable[Result], before: Before, failed: Collection[Result])
         one
         for one in results
         if one.verdict is Verdict.UNKNOWN
-        and _key(one) in before.passed
+        and key_of(one) in before.passed
         and one.check.topic not in _JUDGED_BEFORE
         and failing.isdisjoint(one.caused_by)
     ]
@@ -178,7 +178,8 @@ def _named(failed: Collection[Result], lost: Collection[Result]) -> str:
     return "; ".join(parts)
 
 
-def _key(result: Result) -> Key:
+def key_of(result: Result) -> Key:
+    """What a result is known by in another run of the checks."""
     return result.check.id, str(result.target)
 
 
