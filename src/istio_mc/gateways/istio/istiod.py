@@ -74,6 +74,12 @@ def syncz(kube: Kube, pod: Object) -> tuple[Proxy, ...]:
     return _read(kube, pod, query, read)
 
 
+class _Query(NamedTuple):
+    path: str
+    what: str
+    form: str
+
+
 MOST_BYTES = 64 * 2**20
 """Size limit in bytes of a response of istiod: about 100,000 endpoints."""
 
@@ -84,38 +90,42 @@ def read_view(kube: Kube, pod: Object) -> IstiodView:
     Raises:
         ProblemError: The forward failed, or the response is not in istiod's format, or is too long.
     """
-    name = pod["metadata"]["name"]
-    gateways = _Query("/debug/networkz", "its gateways", "a JSON list of Network, Addr and Port")
-    endpoints = _Query("/debug/endpointShardz", "its endpoints", "JSON of services, namespaces and Shards")
-
-    def bounded(raw: bytes) -> Endpoints:
-        if len(raw) > MOST_BYTES:
-            raise ProblemError(_too_long(kube.context, name, endpoints.path))
-        return read_endpoints(raw)
-
-    pages = {gateways.path: None, endpoints.path: MOST_BYTES + 1}
-    raw = kube.http_pages(SYSTEM_NAMESPACE, name, _port(pod), pages)
-    return IstiodView(
-        name,
-        _parsed(kube, pod, gateways, read_gateways, raw[gateways.path]),
-        _parsed(kube, pod, endpoints, bounded, raw[endpoints.path]),
-    )
+    view, _ = _read_view(kube, pod)
+    return view
 
 
-def read_regions_of_clusters(kube: Kube, pod: Object) -> dict[str, frozenset[str]]:
-    """The regions of the endpoints that one istiod has, by cluster ID.
+def read_view_and_regions(kube: Kube, pod: Object) -> tuple[IstiodView, dict[str, frozenset[str]]]:
+    """Returns one istiod's view of all clusters, and the regions of their endpoints by cluster ID.
 
     Raises:
-        ProblemError: The forward failed, or the answer is not what istiod sends, or is too long.
+        ProblemError: As from `read_view`.
     """
-    query = _Query("/debug/endpointShardz", "its endpoints", "JSON of services, namespaces and Shards")
+    view, endpoints = _read_view(kube, pod)
+    return view, _parsed(kube, pod, _ENDPOINTS, read_regions, endpoints)
 
-    def bounded(raw: bytes) -> dict[str, frozenset[str]]:
-        if len(raw) > MOST_BYTES:
-            raise ProblemError(_too_long(kube.context, pod["metadata"]["name"], query.path))
-        return read_regions(raw)
 
-    return _read(kube, pod, query, bounded, MOST_BYTES + 1)
+_GATEWAYS = _Query("/debug/networkz", "its gateways", "a JSON list of Network, Addr and Port")
+_ENDPOINTS = _Query("/debug/endpointShardz", "its endpoints", "JSON of services, namespaces and Shards")
+
+
+def _read_view(kube: Kube, pod: Object) -> tuple[IstiodView, bytes]:
+    """An istiod's view, and the page of endpoints that it was made of."""
+    name = pod["metadata"]["name"]
+    pages = {_GATEWAYS.path: None, _ENDPOINTS.path: MOST_BYTES + 1}
+    raw = kube.http_pages(SYSTEM_NAMESPACE, name, _port(pod), pages)
+    endpoints = raw[_ENDPOINTS.path]
+
+    def bounded(page: bytes) -> Endpoints:
+        if len(page) > MOST_BYTES:
+            raise ProblemError(_too_long(kube.context, name, _ENDPOINTS.path))
+        return read_endpoints(page)
+
+    view = IstiodView(
+        name,
+        _parsed(kube, pod, _GATEWAYS, read_gateways, raw[_GATEWAYS.path]),
+        _parsed(kube, pod, _ENDPOINTS, bounded, endpoints),
+    )
+    return view, endpoints
 
 
 def _too_long(context: str, pod: str, path: str) -> Problem:
@@ -135,14 +145,8 @@ def _rows(raw: bytes) -> list[Any]:
     return jsontext.load(raw) or []
 
 
-class _Query(NamedTuple):
-    path: str
-    what: str
-    form: str
-
-
-def _read(kube: Kube, pod: Object, query: _Query, read: Callable[[bytes], T], most: int | None = None) -> T:
-    raw = kube.http_get(SYSTEM_NAMESPACE, pod["metadata"]["name"], _port(pod), query.path, most=most)
+def _read(kube: Kube, pod: Object, query: _Query, read: Callable[[bytes], T]) -> T:
+    raw = kube.http_get(SYSTEM_NAMESPACE, pod["metadata"]["name"], _port(pod), query.path)
     return _parsed(kube, pod, query, read, raw)
 
 

@@ -128,7 +128,8 @@ def rotate(session: Session, todo: Rotating, now: datetime) -> RotationResult:
     Raises:
         InputError: Rights are missing; nothing was changed.
     """
-    rights.require(session, "link --rotate", {name: _rights(todo, name) for name in todo.members})
+    needed = {name: (*rights.ROTATE_TOKENS, *more_rights(todo, name)) for name in todo.members}
+    rights.require(session, "link --rotate", needed)
     before = gate.look_before(session, "link --rotate", now)
     done: dict[str, Rotated] = {}
     for name in todo.order:
@@ -155,10 +156,9 @@ def dry_run(todo: Rotating) -> RotationResult:
     return RotationResult(todo, dry_run=True)
 
 
-def _rights(todo: Rotating, name: str) -> tuple[Right, ...]:
-    """The rights that are needed in a cluster."""
+def more_rights(todo: Rotating, name: str) -> tuple[Right, ...]:
+    """The rights that are needed in a cluster beside those of every change of tokens."""
     return (
-        *rights.ROTATE_TOKENS,
         *(rights.RESTART_ISTIOD if name in todo.restarts else ()),
         *(rights.REQUEST_TOKEN if name in todo.order and todo.lifetime(name) else ()),
     )

@@ -18,8 +18,9 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE, ApiServer, Cluster
 from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.text import few
 from istio_mc.gateways.host.parallel import all_of
-from istio_mc.gateways.istio.istiod import read_regions_of_clusters, read_view
+from istio_mc.gateways.istio.istiod import read_view_and_regions
 from istio_mc.gateways.kube.snapshot import observe
+from istio_mc.ops.rotation.tokens import more_rights
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.uninstall.leave import (
     forget,
@@ -32,8 +33,9 @@ from istio_mc.ops.uninstall.plan import Uninstalling
 from istio_mc.ops.uninstall.uninstall import UninstallResult
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
+    from istio_mc.domain.istio.discovery import IstiodView
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.observed import Observed
     from istio_mc.ops.session.session import Session
@@ -92,7 +94,12 @@ def prepare_lost(session: Session, lost: Collection[str]) -> Losing:
         failures=silent,
         mesh_id=next((one.mesh_id for one in observed.values() if one.mesh_id), ""),
     )
-    warnings = (*_alone(session, plan, ids), *_pointing(session, plan, ids))
+    views = _views(session, plan)
+    regions = _regions([of_clusters for _, of_clusters in views.values()], ids)
+    warnings = (
+        *_alone([view for view, _ in views.values()], ids),
+        *_pointing(session, plan, ids, regions),
+    )
     return Losing(plan, tuple(ids.values()), warnings)
 
 
@@ -111,14 +118,7 @@ def forget_lost(session: Session, todo: Losing) -> UninstallResult:
         InputError: Rights are missing; nothing was changed.
     """
     rotation = rotation_of(session, todo.plan)
-    needed = {
-        name: (
-            *rights.FORGET,
-            *(rights.RESTART_ISTIOD if name in rotation.restarts else ()),
-            *(rights.REQUEST_TOKEN if rotation.lifetime(name) else ()),
-        )
-        for name in todo.plan.staying
-    }
+    needed = {name: (*rights.FORGET, *more_rights(rotation, name)) for name in todo.plan.staying}
     rights.require(session, "uninstall --lost", needed)
 
     def remember(name: str) -> None:
@@ -179,18 +179,25 @@ def _is_known(cluster_id: str, observed: Mapping[str, Observed]) -> bool:
     )
 
 
-def _alone(session: Session, plan: Uninstalling, ids: Mapping[str, str]) -> list[Problem]:
+_Regions = dict[str, frozenset[str]]
+"""The regions of endpoints, by cluster ID."""
+
+
+def _views(session: Session, plan: Uninstalling) -> dict[str, tuple[IstiodView, _Regions]]:
+    """What one istiod of each cluster that stays has of all clusters, and the regions of their endpoints."""
+    pods = {name: running_istiods(plan.observed[name].of(objects.POD)) for name in plan.staying}
+    found, _ = session.clusters.each(
+        lambda name: read_view_and_regions(session.clusters.kubes[name], pods[name][0]),
+        [name for name in plan.staying if pods[name]],
+    )  # of those that do not respond, another one may
+    return found
+
+
+def _alone(views: Sequence[IstiodView], ids: Mapping[str, str]) -> list[Problem]:
     """The services that live only in a lost cluster, as the istiods of the others have them."""
-
-    def read(name: str) -> dict[str, tuple[str, ...]]:
-        views = [
-            read_view(session.clusters.kubes[name], pod)
-            for pod in running_istiods(plan.observed[name].of(objects.POD))[:1]
-        ]
-        return {lost: services for v in views for lost, one in ids.items() if (services := only_in(v, one))}
-
-    by_reader, _ = session.clusters.each(read, plan.staying)  # of those that do not respond, another one may
-    found = {lost: services for those in by_reader.values() for lost, services in those.items()}
+    found = {
+        lost: services for view in views for lost, one in ids.items() if (services := only_in(view, one))
+    }
     return [
         Problem(
             code=Code.LOST_SERVICES,
@@ -204,7 +211,9 @@ def _alone(session: Session, plan: Uninstalling, ids: Mapping[str, str]) -> list
     ]
 
 
-def _pointing(session: Session, plan: Uninstalling, ids: Mapping[str, str]) -> list[Problem]:
+def _pointing(
+    session: Session, plan: Uninstalling, ids: Mapping[str, str], regions: Mapping[str, frozenset[str]]
+) -> list[Problem]:
     """Objects of the others that still point to a lost cluster: they are their owners' to change."""
 
     def read(name: str) -> list[Object]:
@@ -212,7 +221,6 @@ def _pointing(session: Session, plan: Uninstalling, ids: Mapping[str, str]) -> l
         kinds = all_of({kind.kind: partial(kube.list, kind) for kind in CONFIGURATION})
         return [item for items in kinds.values() for item in items]
 
-    regions = _regions(session, plan, ids)
     written, _ = session.clusters.each(read, plan.staying)
     problems: list[Problem] = []
     for lost, cluster_id in ids.items():
@@ -234,19 +242,13 @@ def _pointing(session: Session, plan: Uninstalling, ids: Mapping[str, str]) -> l
     return problems
 
 
-def _regions(session: Session, plan: Uninstalling, ids: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    """The regions of lost clusters in which no other cluster has endpoints, as istiods have them.
+def _regions(views: Sequence[_Regions], ids: Mapping[str, str]) -> _Regions:
+    """The regions in which lost clusters alone have endpoints, by context, as istiods have them.
 
     An istiod that started since has no endpoints of a lost cluster: where that holds for all, none is known.
     """
-
-    def read(name: str) -> dict[str, frozenset[str]]:
-        pods = running_istiods(plan.observed[name].of(objects.POD))
-        return read_regions_of_clusters(session.clusters.kubes[name], pods[0]) if pods else {}
-
-    views, _ = session.clusters.each(read, plan.staying)
     by_id: dict[str, set[str]] = {}
-    for view in views.values():
+    for view in views:
         for cluster_id, those in view.items():
             by_id.setdefault(cluster_id, set()).update(those)
     others = {one for cluster_id, those in by_id.items() if cluster_id not in ids.values() for one in those}
