@@ -7,16 +7,28 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from istio_mc.ops.rotation import root
+from istio_mc.ops.upgrade import gate
 from tests.support import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
+
     from tests.support.cluster import Cluster
     from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
+
+
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has a change of the root look again after a short time; deadlines count only where nothing follows."""
+    for module, name in ((gate, "SETTLE_S"), (root, "GATE_S")):
+        monkeypatch.setattr(module, name, 10.0)
+    for module in (gate, root):
+        monkeypatch.setattr(module, "_POLL_S", 0.05)
 
 
 def with_workloads(mesh: Mesh) -> Mesh:

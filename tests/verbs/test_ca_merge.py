@@ -10,13 +10,12 @@ import pytest
 from cryptography import x509
 
 from istio_mc.domain.pki.pem import dump_certificates, dump_key
-from istio_mc.ops.rotation import root as op
-from istio_mc.ops.upgrade import gate
 from tests.support.rotating import (
     SYSTEM,
     at_write,
     certificates_in,
     files,
+    look_often,
     proxies,
     refused,
     unreachable,
@@ -38,11 +37,7 @@ OTHER = root("another").certificate
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks again after a short time; the deadlines count only where something never follows."""
-    for module, name in ((gate, "SETTLE_S"), (op, "GATE_S")):
-        monkeypatch.setattr(module, name, 10.0)
-    for module in (gate, op):
-        monkeypatch.setattr(module, "_POLL_S", 0.05)
+    look_often(monkeypatch)
 
 
 def under_another_root(mesh: Mesh, *names: str) -> None:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.ops.rotation import root as op
-from istio_mc.ops.upgrade import gate
 from tests.support.rotating import (
     at_write,
     certificates_in,
     files,
+    look_often,
     proxies,
     refused,
     unreachable,
@@ -31,11 +30,7 @@ ROTATE = ("ca", "rotate", "--canary", "kt", "-o", "json", "--timeout", "300s")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks again after a short time; the deadlines count only where something never follows."""
-    for module, name in ((gate, "SETTLE_S"), (op, "GATE_S")):
-        monkeypatch.setattr(module, name, 10.0)
-    for module in (gate, op):
-        monkeypatch.setattr(module, "_POLL_S", 0.05)
+    look_often(monkeypatch)
 
 
 @pytest.fixture

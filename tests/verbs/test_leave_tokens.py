@@ -8,7 +8,7 @@ import pytest
 
 from istio_mc.ops.rotation import tokens as op
 from istio_mc.ops.upgrade import gate
-from tests.verbs.test_rotate import READER, SYSTEM, accepted, used, versioned
+from tests.verbs.test_rotate import READER, SYSTEM, accepted, of_another_tool, used, versioned
 from tests.verbs.test_rotate_expires import ONE, bound_secrets, lives
 
 if TYPE_CHECKING:
@@ -90,11 +90,8 @@ def test_istiods_that_would_lose_a_cluster_keep_its_token(installed: Mesh) -> No
 
 @pytest.mark.thorough
 def test_a_token_in_a_secret_of_another_tool_is_kept_and_named(installed: Mesh) -> None:
-    ncloud, before = installed["ncloud"], tokens(installed)
-    own = ncloud.get("Secret", "istio-remote-secret-kt-k2p", SYSTEM)
-    metadata = {**own["metadata"], "name": "kt"}
-    ncloud.delete(own)
-    ncloud.make({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": own["data"]})
+    before = tokens(installed)
+    of_another_tool(installed["ncloud"], "kt-k2p")
     result = installed.run(*LEAVE).exits(3)
     assert result.errors == [("rotation-not-replaced", "ncloud")]
     assert used(installed, "kt") <= accepted(installed["kt"])

@@ -250,12 +250,17 @@ def test_a_reader_outside_the_run_stops_it_before_the_first_change(installed: Me
     assert tokens(installed) == before
 
 
+def of_another_tool(holder: Cluster, cluster_id: str) -> None:
+    """Has a remote secret have a name that istio-mc does not give."""
+    own = holder.get("Secret", f"istio-remote-secret-{cluster_id}", SYSTEM)
+    metadata = {**own["metadata"], "name": cluster_id}
+    holder.delete(own)
+    holder.make({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": own["data"]})
+
+
 def test_a_token_in_a_secret_of_another_tool_stops_it_before_the_first_change(installed: Mesh) -> None:
-    kt, before = installed["kt"], tokens(installed)
-    own = kt.get("Secret", "istio-remote-secret-nhn-nks", SYSTEM)
-    metadata = {**own["metadata"], "name": "nhn"}
-    kt.delete(own)
-    kt.make({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": own["data"]})
+    before = tokens(installed)
+    of_another_tool(installed["kt"], "nhn-nks")
     result = installed.run(*ROTATE).exits(1)
     assert result.errors == [("rotation-not-replaced", "kt")]
     assert tokens(installed) == before

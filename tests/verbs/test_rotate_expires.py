@@ -13,7 +13,17 @@ from istio_mc.domain.links.token_times import claims
 from istio_mc.ops.rotation import tokens as op
 from istio_mc.ops.upgrade import gate
 from tests.support import refusals
-from tests.verbs.test_rotate import READER, SYSTEM, accepted, all_replaced, statuses, tokens, used
+from tests.verbs.test_rotate import (
+    READER,
+    SYSTEM,
+    accepted,
+    all_replaced,
+    refused,
+    statuses,
+    tokens,
+    unreachable,
+    used,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,16 +186,6 @@ def test_a_run_that_was_killed_is_continued_by_the_same_command(installed: Mesh,
     result = installed.run(*EXPIRES, "--canary", "kt").exits(0)
     assert result.data["continued"]
     all_bound(installed, before)
-
-
-def unreachable(mesh: Mesh) -> None:
-    mesh.cut("kt")
-
-
-def refused(mesh: Mesh) -> None:
-    rule = refusals.Refused(403, "Forbidden", "a policy forbids it")
-    for verb in ("PATCH", "DELETE", "POST"):
-        mesh["kt"].faults.refuse(rule, verb, path="/secrets")
 
 
 @pytest.mark.thorough

@@ -52,6 +52,11 @@ Validity = Annotated[
         show_default=False,
     ),
 ]
+IssuerKey = Annotated[Path | None, typer.Option(metavar="FILE", help="Key of that CA.", dir_okay=False)]
+IssuerChain = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Certificates between that CA and the root, if any.", dir_okay=False),
+]
 
 
 @app.command()
@@ -77,15 +82,8 @@ def init(
             dir_okay=False,
         ),
     ] = None,
-    issuer_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Key of that CA.", dir_okay=False)
-    ] = None,
-    issuer_chain: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Certificates between that CA and the root, if any.", dir_okay=False
-        ),
-    ] = None,
+    issuer_key: IssuerKey = None,
+    issuer_chain: IssuerChain = None,
 ) -> None:
     """Create the mesh's root CA, or import your own.
 
@@ -261,13 +259,8 @@ def rotate(
         Path | None,
         typer.Option(metavar="FILE", help="A CA below it that signs here instead.", dir_okay=False),
     ] = None,
-    issuer_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The key of that CA.", dir_okay=False)
-    ] = None,
-    issuer_chain: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CAs between that CA and the root.", dir_okay=False),
-    ] = None,
+    issuer_key: IssuerKey = None,
+    issuer_chain: IssuerChain = None,
     merge: Annotated[
         bool,
         typer.Option("--merge", help="Bring all clusters to the root of the CA's folder."),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.kube.objects import Ref
+from istio_mc.domain.kube.objects import Ref, ref_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 
 if TYPE_CHECKING:
@@ -29,14 +29,10 @@ def lost_values(
     name = f"values-{revision}" if revision else "values"
     ref = Ref("", "ConfigMap", SYSTEM_NAMESPACE, name)
     had = _values(live.get(ref))
-    set_by_install = next((_values(one) for one in desired if _is(one, ref)), {})
+    set_by_install = next((_values(one) for one in desired if ref_of(one) == ref), {})
     if not str(had.get(_TAG, "")).startswith(version):
         return []
     return [key for key, value in had.items() if key not in set_by_install or set_by_install[key] != value]
-
-
-def _is(document: Object, ref: Ref) -> bool:
-    return (document["kind"], document["metadata"]["name"]) == (ref.kind, ref.name)
 
 
 def _values(config_map: Object | None) -> dict[str, object]:
