@@ -424,6 +424,27 @@ def test_workloads_are_restarted_on_request(old: Mesh) -> None:
 
 
 @pytest.mark.thorough
+def test_a_gate_follows_where_only_workloads_were_restarted(old: Mesh) -> None:
+    for name in ("kt", "ncloud"):
+        old[name].deploy("shop", "shop")
+    old.settle()
+    run(old, *TO).exits(0)
+    kt, gateway = old["kt"], old["kt"].get("Gateway", "cross-network-gateway", SYSTEM)
+    old.when("PATCH .*/deployments/shop$", lambda: kt.delete(gateway))
+    for _ in range(2):
+        result = run(old, *TO, "--restart-workloads", "--yes", "--canary", "kt").exits(1)
+        assert result.errors[0] == ("upgrade-gate", "kt")
+        assert result.cluster("kt")["olderProxies"] == []
+        pods = old["ncloud"].store.of("Pod", "shop")
+        assert {one.rpartition(":")[2] for pod in pods for one in images(pod) if "proxyv2" in one} == {OLD}
+
+
+def images(pod: dict[str, Any]) -> list[str]:
+    spec = pod["spec"]
+    return [str(one["image"]) for one in (*spec.get("initContainers", []), *spec["containers"])]
+
+
+@pytest.mark.thorough
 def test_a_workload_whose_budget_allows_no_disruption_keeps_its_proxy(
     old: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:

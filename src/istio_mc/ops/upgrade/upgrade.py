@@ -49,6 +49,7 @@ class Reached:
         took_s: Seconds that it took, without the gate.
         changed: Whether there was anything to do.
         keeps: What keeps the control plane that the cluster leaves by revision; empty: it is gone.
+        has_gate: Whether a gate follows: also where only workloads were restarted.
     """
 
     version: str
@@ -56,6 +57,7 @@ class Reached:
     changed: bool
     remaining: tuple[Remaining, ...] = ()
     keeps: tuple[str, ...] = ()
+    has_gate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def upgrade(
             for name, one in done.items():
                 reached[name].append(one)
             if not failures and (
-                any(one.changed for one in done.values()) or before.pending.keys() & {*batch}
+                any(one.has_gate for one in done.values()) or before.pending.keys() & {*batch}
             ):
                 failures |= _gate(session, before, batch, now)
     failures = {name: (*problems, *_advice(todo, name, problems)) for name, problems in failures.items()}
@@ -238,8 +240,15 @@ def _bring(
         revisions.move_tags(session, goal.istioctl, one.cluster, move)
     others = [cluster for other, cluster in todo.members.items() if other != name]
     wait_ready(session, mesh_at(session, goal.version, goal.revision), one.cluster, others)
+    restarted: list[str] = []
+
+    def begin_restarts() -> None:
+        if not changed:  # else its gate was recorded before
+            begin(name)
+        restarted.append(name)
+
     left = (
-        workloads.restart(session, name, goal.version)
+        workloads.restart(session, name, goal.version, begin_restarts)
         if restarts
         else workloads.remaining(kube, goal.version)
     )
@@ -249,7 +258,9 @@ def _bring(
         old = revisions.remove_old(session, name, move, desired)
     if todo.is_back and not old.keeps:  # else the same command goes on, and needs the record
         _forget(session, name, goal)
-    return Reached(goal.version, time.monotonic() - begun_s, changed or old.is_removed, left, old.keeps)
+    changed = changed or old.is_removed
+    has_gate = changed or bool(restarted)
+    return Reached(goal.version, time.monotonic() - begun_s, changed, left, old.keeps, has_gate)
 
 
 def _move(session: Session, live: Observed, goal: Goal) -> Move | None:

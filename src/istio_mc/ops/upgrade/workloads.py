@@ -52,8 +52,13 @@ def remaining(kube: Kube, version: str) -> tuple[Remaining, ...]:
     return tuple(Remaining(one, "not restarted") for one in old_proxies(injected_pods(kube), version))
 
 
-def restart(session: Session, context: str, version: str) -> tuple[Remaining, ...]:
+def restart(
+    session: Session, context: str, version: str, begin: Callable[[], None] = lambda: None
+) -> tuple[Remaining, ...]:
     """Restarts what runs an older proxy, one workload at a time, and waits for each.
+
+    Args:
+        begin: Is called before the first restart, where there is one to do.
 
     Returns:
         What stays on its proxy, and why.
@@ -66,6 +71,7 @@ def restart(session: Session, context: str, version: str) -> tuple[Remaining, ..
     reasons: dict[OldProxy, str] = {}
     if not old:
         return ()
+    begin()
     with session.run.step(context, STEP, f"{plural(len(old), 'workload')} with an older proxy"):
         waits = WaitReport(session.run.progress, context, STEP)
         for one in old:  # in the order of their namespaces
