@@ -62,7 +62,7 @@ chain: .venv/ready ## A mesh through six minors of Istio, in place and by revisi
 
 lab-phases: .venv/ready ## Upgrade and changes of keys: killed, and without an API server, in each phase, under requests
 	@$(LAB) up
-	@$(WITH_LAB) LAB_PHASES=1 $(BIN)/python -m pytest -q -m lab --timeout 900 tests/e2e_life/test_upgrade_phases.py tests/e2e_life/test_keys_phases.py tests/e2e_life/test_merge.py
+	@$(WITH_LAB) LAB_PHASES=1 $(BIN)/python -m pytest -q -m lab --timeout 900 tests/e2e_life/test_upgrade_phases.py tests/e2e_life/test_keys_phases.py tests/e2e_life/test_merge.py tests/e2e_life/test_own_root.py
 
 lab-adopt: .venv/ready ## adopt of K-PaaS's guide 1.7.0 and Ansible role, on the nearest Istios that can be built: 1.28.3, 1.27.9
 	@$(LAB) up --istio 1.28.3 --istio 1.27.9
