@@ -71,7 +71,7 @@ def without_api_server(name: str) -> dict[str, Any]:
 
 
 def done(result: Result) -> Result:
-    sys.stdout.write(result.stderr[-3000:])
+    sys.stdout.write(result.stderr)
     return result.exits(0)
 
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from lab import faults, settings
 from tests.e2e.harness import CONTEXTS, SYSTEM, Site, clean, each, get, kubectl
 from tests.e2e.traffic import requests
+from tests.e2e.trust import istiod_uses_the_given_ca, workload_is_signed_under
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tests.e2e.harness import Result
     from tests.e2e.traffic import Requests
@@ -62,6 +65,14 @@ def control_planes(context: str) -> set[str]:
 
 def codes(result: Result) -> list[tuple[str, str | None]]:
     return [(one["code"], one["cluster"]) for one in result.json["errors"]]
+
+
+def test_istiod_runs_under_an_ec_ca_and_signs_workloads_with_it(old: Site, tmp_path: Path) -> None:
+    istiod_uses_the_given_ca("kt")
+
+    intermediate = workload_is_signed_under(old, "kt", tmp_path)
+
+    assert isinstance(intermediate.public_key(), ec.EllipticCurvePublicKey)
 
 
 def test_a_gate_that_fails_in_the_canary_never_reaches_the_second_cluster(old: Site) -> None:
