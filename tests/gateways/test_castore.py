@@ -16,7 +16,7 @@ import pytest
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.problem import Code, Problem, ProblemError
-from istio_mc.gateways.host import files, temporary
+from istio_mc.gateways.host import files, intermediate_store, root_store, temporary
 from istio_mc.gateways.host.ca_store import CaStore, ClusterFiles, StoreFiles
 
 if TYPE_CHECKING:
@@ -249,6 +249,60 @@ class TestReplaced:
         folder = store.keep_replaced("kt", self.CONTENTS)
         store.purge()
         assert (folder / "ca-key.pem").exists()
+
+
+class TestAPurge:
+    """It removes the CA of a mesh whose root and intermediates have changed, and nothing else."""
+
+    FINGERPRINT: ClassVar = "AA:BB"
+    USER: ClassVar = (
+        *("", "kt-k2p", "roots", "roots/aabb", "roots/aabb/kt-k2p"),
+        *("intermediates", "intermediates/ccdd", "intermediates/next", "intermediates/next/nhn-nks"),
+    )
+    """Every folder of the store."""
+
+    @pytest.fixture
+    def changed(self, store: CaStore) -> CaStore:
+        """The CA after a change of the root, in a second one, and in a change of the intermediates."""
+        with store.locked():
+            store.create_root(b"root", b"root key")
+            store.write_cluster("kt-k2p", KT)
+            store.write_cluster("nhn-nks", KT)
+        later = root_store.new_store(store, self.FINGERPRINT)
+        with later.locked():
+            later.import_certificate(b"later root")
+            later.write_request("kt-k2p", b"key", b"request")
+        root_store.keep_twin(later, b"twin")
+        root_store.name_current(store, later)
+        root_store.name_next(store, later)
+        intermediate_store.keep_next_cas(store, {"kt-k2p": KT, "nhn-nks": KT})
+        intermediate_store.take_next_ca(store, "kt-k2p", "CC:DD")
+        return store
+
+    def test_nothing_is_left(self, changed: CaStore) -> None:
+        changed.purge()
+        assert not changed.folder.exists()
+
+    def test_from_the_later_root_nothing_is_left_either(self, changed: CaStore) -> None:
+        root_store.current_store(changed.folder).purge()
+        assert not changed.folder.exists()
+
+    @pytest.mark.parametrize("folder", USER)
+    def test_files_of_the_user_alone_are_left(self, changed: CaStore, folder: str) -> None:
+        own = changed.folder / folder / "notes.txt"
+        own.write_text("of the user")
+        changed.purge()
+        assert [path for path in changed.folder.rglob("*") if path.is_file()] == [own]
+
+    @pytest.mark.parametrize(("held", "purged"), [("", "roots/aabb"), ("roots/aabb", "")])
+    def test_the_run_that_it_waits_for_is_reported(self, changed: CaStore, held: str, purged: str) -> None:
+        events: list[Event] = []
+        base = changed.folder if purged else None
+        waiting = CaStore(changed.folder / purged, time.monotonic() + 0.2, events.append, base)
+        with CaStore(changed.folder / held).locked(), pytest.raises(ProblemError) as error:
+            waiting.purge()
+        assert code(error) == "ca-store-busy"
+        assert {event.state for event in events} == {State.WAITING}
 
 
 class TestTheOrderOfWrites:

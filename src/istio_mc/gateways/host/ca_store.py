@@ -52,8 +52,8 @@ REQUEST = "ca.csr"
 """File in a cluster's folder: the request for a CA that is signed elsewhere."""
 
 TWIN = "root-cert-twin.pem"
-ROOTS = "roots"
-"""Folder of the roots that followed the first one."""
+ROOTS, NEXT_ROOT, CURRENT_ROOT = "roots", "next", "current"
+"""Folder of the roots that followed the first one, and the files in it that name one of them."""
 
 INTERMEDIATES, NEXT_CAS = "intermediates", "next"
 """Folder of the clusters' former CAs under the same root; it also contains the folder of their next CAs."""
@@ -330,13 +330,11 @@ class CaStore:
             CaStore(self.base, self.deadline, self.progress).purge()
             return
         later = self.folder / ROOTS
-        for folder in [*later.iterdir()] if later.is_dir() else []:
-            if folder.is_dir():
-                CaStore(folder, self.deadline, self.progress).purge()
+        for folder in _subfolders(later):
+            CaStore(folder, self.deadline, self.progress).purge()
         with self.locked(), self._changed():
-            for pointer in [*later.iterdir()] if later.is_dir() else []:
-                if pointer.is_file():
-                    pointer.unlink()
+            for pointer in (NEXT_ROOT, CURRENT_ROOT):
+                (later / pointer).unlink(missing_ok=True)
             with suppress(OSError):  # it contains the user's own files
                 later.rmdir()
             other = self.folder / INTERMEDIATES

@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.problem import Code
 from istio_mc.gateways.host import files
-from istio_mc.gateways.host.ca_store import ROOTS, TWIN, CaStore
+from istio_mc.gateways.host.ca_store import CURRENT_ROOT, NEXT_ROOT, ROOTS, TWIN, CaStore
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-NEXT, CURRENT = "next", "current"
 
 
 def folder_name(fingerprint: str) -> str:
@@ -35,7 +33,9 @@ def current_store(folder: Path, deadline: float = math.inf, progress: Progress =
     Raises:
         ProblemError: `file-unreadable`.
     """
-    return _store_named(CaStore(folder, deadline, progress), CURRENT) or CaStore(folder, deadline, progress)
+    return _store_named(CaStore(folder, deadline, progress), CURRENT_ROOT) or CaStore(
+        folder, deadline, progress
+    )
 
 
 def next_store(base: CaStore) -> CaStore | None:
@@ -44,7 +44,7 @@ def next_store(base: CaStore) -> CaStore | None:
     Raises:
         ProblemError: `file-unreadable`.
     """
-    return _store_named(base, NEXT)
+    return _store_named(base, NEXT_ROOT)
 
 
 def store_of(base: CaStore, fingerprint: str) -> CaStore:
@@ -67,7 +67,7 @@ def name_next(base: CaStore, store: CaStore) -> None:
     Raises:
         ProblemError: `file-unwritable`.
     """
-    files.write(base.folder / ROOTS / NEXT, store.folder.name.encode())
+    files.write(base.folder / ROOTS / NEXT_ROOT, store.folder.name.encode())
 
 
 def name_current(base: CaStore, store: CaStore) -> None:
@@ -76,7 +76,7 @@ def name_current(base: CaStore, store: CaStore) -> None:
     Raises:
         ProblemError: `file-unwritable`.
     """
-    files.write(base.folder / ROOTS / CURRENT, store.folder.name.encode())
+    files.write(base.folder / ROOTS / CURRENT_ROOT, store.folder.name.encode())
 
 
 def forget_next(base: CaStore) -> None:
@@ -85,7 +85,7 @@ def forget_next(base: CaStore) -> None:
     Raises:
         ProblemError: `file-unwritable`.
     """
-    path = base.folder / ROOTS / NEXT
+    path = base.folder / ROOTS / NEXT_ROOT
     with files.as_problem(Code.FILE_UNWRITABLE, f"cannot remove {path}"):
         path.unlink(missing_ok=True)
 
