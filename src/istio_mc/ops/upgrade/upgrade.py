@@ -14,7 +14,7 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.plan import reasons_of
-from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.upgrade import manifests
 from istio_mc.domain.upgrade.pending import BACK, UPGRADE
 from istio_mc.domain.upgrade.record import NAME, Before, begun, document_of, move_to, read_record
@@ -127,6 +127,16 @@ def upgrade(
                 failures |= _gate(session, before, batch, now)
     failures = {name: (*problems, *_advice(todo, name, problems)) for name, problems in failures.items()}
     return UpgradeResult(todo, {name: tuple(one) for name, one in reached.items()}, failures)
+
+
+def refuse_lost_values(todo: Upgrading) -> None:
+    """Stops where values of Istio would be reset because there is no mesh.yaml, in whichever cluster.
+
+    Raises:
+        InputError: With a Problem for each such cluster, and what else stands in the way.
+    """
+    if todo.values_lost:
+        raise InputError(*todo.values_lost, *todo.problems)
 
 
 def require_rights(session: Session, todo: Upgrading, *, restarts: bool = False) -> None:
