@@ -234,8 +234,15 @@ def _bring(
     different = differences(desired, completed(kube, live, desired).objects)
     under_way = is_under_way(session, live)
     changed = bool(different) or under_way
+    recorded: list[str] = []
+
+    def begin_once() -> None:
+        if not recorded:
+            begin(name)
+            recorded.append(name)
+
     if changed:
-        begin(name)
+        begin_once()
         _record(session, todo, one, goal, live, move, under_way=under_way)
         reasons = reasons_of(different) or ("a run of an upgrade was interrupted",)
         with session.run.step(name, ISTIO, f"Istio {goal.version}: {reasons[0]}"):
@@ -245,32 +252,24 @@ def _bring(
     else:
         session.run.progress(Event(name, ISTIO, State.UNCHANGED))
     if move and revisions.tags_to_move(kube, move):
-        begin(name)
+        begin_once()
         changed = True
         revisions.move_tags(session, goal.istioctl, one.cluster, move)
     others = [cluster for other, cluster in todo.members.items() if other != name]
     wait_ready(session, mesh_at(session, goal.version, goal.revision), one.cluster, others)
-    restarted: list[str] = []
-
-    def begin_restarts() -> None:
-        if not changed:  # else its gate was recorded before
-            begin(name)
-        restarted.append(name)
-
     left = (
-        workloads.restart(session, name, goal.version, begin_restarts)
+        workloads.restart(session, name, goal.version, begin_once)
         if restarts
         else workloads.remaining(kube, goal.version)
     )
     old = revisions.OldControlPlane()
     if move:
         session.check_lease(name)
-        old = revisions.remove_old(session, name, move, desired)
+        old = revisions.remove_old(session, name, move, desired, begin_once)
     if todo.is_back and not old.keeps:  # else the same command goes on, and needs the record
         _forget(session, name, goal)
     changed = changed or old.is_removed
-    has_gate = changed or bool(restarted)
-    return Reached(goal.version, time.monotonic() - begun_s, changed, left, old.keeps, has_gate)
+    return Reached(goal.version, time.monotonic() - begun_s, changed, left, old.keeps, bool(recorded))
 
 
 def _move(session: Session, live: Observed, goal: Goal) -> Move | None:
