@@ -299,7 +299,21 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
     Raises:
         InputError: Rights are missing; nothing was changed.
     """
+    require_rights(session, todo)
+    return rotate_allowed(session, todo, options, now)
+
+
+def require_rights(session: Session, todo: RootRotating) -> None:
+    """Stops where rights are missing, before the first change, in whichever cluster.
+
+    Raises:
+        InputError: With a Problem for each cluster in which one is missing.
+    """
     rights.require(session, "ca rotate", dict.fromkeys(todo.read.members, rights.ROTATE_ROOT))
+
+
+def rotate_allowed(session: Session, todo: RootRotating, options: CaOptions, now: datetime) -> RootResult:
+    """Like `rotate`, where this run has required the rights already."""
     before = gate.look_before(session, "ca rotate", now)
     store = todo.store or _make(todo.base, options, now)
     root = _new_root(store, todo.read.members, options, now)
@@ -358,7 +372,7 @@ def end_as_signed(session: Session, todo: RootRotating, root: NewRoot, now: date
     Raises:
         InputError: Rights are missing; nothing was changed.
     """
-    rights.require(session, "ca rotate", dict.fromkeys(todo.read.members, rights.ROTATE_ROOT))
+    require_rights(session, todo)
     before = gate.look_before(session, "ca rotate", now)
     return through_phases(session, todo, root, before, now, phases=(Phase.RENEW, Phase.FINISH))
 
