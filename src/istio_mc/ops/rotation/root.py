@@ -581,7 +581,7 @@ def _stopped(todo: RootRotating, phase: Phase) -> Problem:
         message=f"the change of the root stopped in phase “{todo.title(phase)}”; the mesh works as it is",
         seen="no cluster was brought into a later phase",
         expected="every cluster in this phase",
-        hint=Advice("repair it, then the same command goes on from there: ", todo.command),
+        hint=Advice("repair it, then the same command continues from there: ", todo.command),
     )
 
 
@@ -591,5 +591,5 @@ def _gate_stopped(todo: RootRotating, phase: Phase, _names: Collection[str], fai
         message=f"checks that passed before the root changed do not pass after phase “{todo.title(phase)}”",
         seen=failing,
         expected="no check that fails, or is unknown, and passed before; no later phase was begun",
-        hint=Advice("repair it, then the same command goes on: ", todo.command),
+        hint=Advice("repair it, then the same command continues from there: ", todo.command),
     )

@@ -298,7 +298,7 @@ def _stopped(name: str) -> Problem:
         message=f"the rotation stopped in {name}; its old token is accepted as before",
         seen="no further cluster was begun",
         expected="a new token in every cluster",
-        hint=Advice("repair it, then the same command goes on from there: ", istio_mc("link", "--rotate")),
+        hint=Advice("repair it, then the same command continues from there: ", istio_mc("link", "--rotate")),
     )
 
 
@@ -320,5 +320,5 @@ def _gate_stopped(names: Collection[str], failing: str) -> Problem:
         message=f"checks that passed before the token of {', '.join(names)} was replaced do not pass now",
         seen=failing,
         expected="no check that fails, or is unknown, and passed before; no other cluster was begun",
-        hint=Advice("repair it, then the same command goes on: ", istio_mc("link", "--rotate")),
+        hint=Advice("repair it, then the same command continues from there: ", istio_mc("link", "--rotate")),
     )

@@ -200,7 +200,7 @@ def _stopped(upgraded: Collection[str], failing: str) -> Problem:
         seen=failing,
         expected="no check that fails, or is unknown, and passed before; no other cluster was begun",
         hint=Advice(
-            "repair it, then the same command goes on; or go back: ",
+            "repair it, then the same command continues from there; or go back: ",
             istio_mc("upgrade", "--back", contexts=upgraded),
         ),
     )

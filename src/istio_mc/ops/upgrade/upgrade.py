@@ -333,9 +333,9 @@ def _advice(todo: Upgrading, name: str, problems: Sequence[Problem]) -> tuple[Pr
         return ()
     back = istio_mc("upgrade", "--back", contexts=[name])
     advice = (
-        Advice("repair it, then the same command goes on from there")
+        Advice("repair it, then the same command continues from there")
         if todo.is_back
-        else Advice("repair it, then the same command goes on from there; or go back: ", back)
+        else Advice("repair it, then the same command continues from there; or go back: ", back)
     )
     return (
         Problem(
