@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from istio_mc.cli.last_resort import output_format
 from tests.conftest import Ran
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Run = Callable[..., Ran]
 
@@ -78,3 +85,15 @@ def test_help_is_help_whatever_the_output(istio_mc: Run) -> None:
 )
 def test_the_output_is_read_wherever_it_stands(line: str, output: str) -> None:
     assert output_format(line.split()) == output
+
+
+def test_a_program_that_is_started_as_a_module_has_the_same_name(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "istio_mc", "verify", "--nope", "-o", "json"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    printed = json.loads(done.stdout)
+    assert (printed["command"], printed["errors"][0]["hint"]) == ("verify", "istio-mc verify --help")

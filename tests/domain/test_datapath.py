@@ -196,7 +196,9 @@ def test_two_clusters_of_one_ca_cannot_be_distinguished_and_have_no_fault() -> N
 
 
 def test_the_handshake_is_not_reported_without_a_service_to_call() -> None:
-    assert shown(OPEN, "kt", MEMBERS).outcome is Outcome.NOTHING_MESHED
+    found = shown(OPEN, "kt", MEMBERS)
+    assert found.outcome is Outcome.NOTHING_MESHED
+    assert found.seen == "no service of this cluster has a ready pod with a sidecar"
 
 
 def test_an_unreachable_gateway_shows_nothing_of_the_handshake() -> None:

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from istio_mc.domain.istio.kept_values import lost_values
-from istio_mc.domain.kube.objects import ref_of
 
 
 def config_map(values: object, name: str = "values") -> dict[str, Any]:
@@ -15,10 +14,12 @@ def config_map(values: object, name: str = "values") -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"original-values": text}}
 
 
-def lost(live: object, desired: object, *, version: str = "1.31.0", revision: str = "") -> list[str]:
-    name = f"values-{revision}" if revision else "values"
-    had = config_map(live, name)
-    return lost_values({ref_of(had): had}, [config_map(desired, name)], version, revision)
+def lost(live: object, desired: object, *, revision: str = "", becomes: str = "") -> list[str]:
+    had, other = (
+        config_map(values, f"values-{name}" if name else "values")
+        for values, name in ((live, revision), (desired, becomes))
+    )
+    return lost_values([had], [other], revision)
 
 
 TAG = {"tag": "1.31.0"}
@@ -35,11 +36,20 @@ def test_values_that_an_install_adds_are_not_lost() -> None:
 
 
 def test_the_values_of_a_revision_are_compared() -> None:
-    assert lost({"global": TAG, "a": 1}, {"global": TAG}, revision="canary") == ["a"]
+    assert lost({"global": TAG, "a": 1}, {"global": TAG}, revision="canary", becomes="canary") == ["a"]
 
 
-def test_values_of_another_version_are_not_compared() -> None:
-    assert lost({"global": TAG, "a": 1}, {"global": {"tag": "1.32.0"}}, version="1.32.0") == []
+def test_the_values_of_a_revision_are_compared_with_those_of_the_one_that_comes() -> None:
+    assert lost({"global": TAG, "a": 1, "b": 1}, {"global": TAG, "b": 1}, becomes="canary") == ["a"]
+
+
+def test_values_are_compared_with_those_of_another_version_without_its_tag() -> None:
+    assert lost({"global": TAG, "a": 1}, {"global": {"tag": "1.32.0"}}) == ["a"]
+
+
+def test_a_tag_that_is_more_than_a_version_is_lost() -> None:
+    live = {"global": {"tag": "1.31.0-distroless"}}
+    assert lost(live, {"global": {"tag": "1.32.0"}}) == ["global.tag"]
 
 
 def test_values_that_cannot_be_parsed_are_not_compared() -> None:

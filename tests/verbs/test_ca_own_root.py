@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 
 from istio_mc.domain.pki.certificates import Authority, KeySpec, KeyType, new_root
 from istio_mc.domain.pki.pem import dump_certificates, dump_key
+from istio_mc.ops.session import rights
 from tests.support.rotating import (
     at_write,
     certificates_in,
@@ -22,13 +23,17 @@ from tests.support.rotating import (
     unreachable,
     with_workloads,
 )
+from tests.support.snapshots import changed
+from tests.support.world import root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
+    from istio_mc.domain.kube.rights import Right
+    from istio_mc.ops.session.session import Session
     from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
@@ -204,6 +209,54 @@ def test_a_ca_below_the_root_signs_without_requests(serving: Mesh) -> None:
     (serving.folder / "corp.key").chmod(0o600)
     serving.run(*ROTATE, "--root-key", "corp.key").exits(0)
     has_own_root_alone(serving)
+
+
+def with_issuer(mesh: Mesh, issuer: Authority) -> tuple[str, ...]:
+    """The options of a CA of the user's that signs below the root."""
+    (mesh.folder / "issuing.pem").write_bytes(dump_certificates([issuer.certificate]))
+    (mesh.folder / "issuing.key").write_bytes(dump_key(issuer.key))
+    (mesh.folder / "issuing.key").chmod(0o600)
+    return ("--issuer-cert", "issuing.pem", "--issuer-key", "issuing.key")
+
+
+@pytest.mark.thorough
+def test_an_issuer_below_the_root_signs_without_requests(serving: Mesh) -> None:
+    options = with_issuer(serving, between())
+    serving.run(*ROTATE, *options).exits(0)
+    has_own_root_alone(serving)
+    issuer = between().certificate
+    chains = [certificates_in(one, "cert-chain.pem") for one in serving.clusters.values()]
+    assert [issuer in chain for chain in chains] == [True] * 3
+
+
+@pytest.mark.thorough
+def test_a_killed_change_below_an_issuer_is_continued_by_the_same_command(serving: Mesh) -> None:
+    options = with_issuer(serving, between())
+    serving.run(*ROTATE, *options, dies_after=("PATCH .*/secrets/cacerts$", PHASES["sign"]))
+    serving.run(*ROTATE, *options).exits(0)
+    has_own_root_alone(serving)
+
+
+def test_an_issuer_that_is_not_below_the_root_changes_nothing(serving: Mesh) -> None:
+    before, kept = serving.snapshots(), files(serving.certs)
+    result = serving.run(*ROTATE, *with_issuer(serving, root("another"))).exits(2)
+    assert result.errors == [("chain-broken", None)]
+    assert changed(before, serving.snapshots()) == []
+    assert files(serving.certs) == kept
+
+
+@pytest.mark.thorough
+def test_rights_are_required_once(signed_mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    verbs: list[str] = []
+    require = rights.require
+
+    def once(session: Session, verb: str, needed: Mapping[str, Collection[Right]]) -> None:
+        verbs.append(verb)
+        require(session, verb, needed)
+
+    monkeypatch.setattr(rights, "require", once)
+    signed_mesh.run(*ROTATE).exits(0)
+    assert verbs == ["ca rotate"]
 
 
 def test_a_rehearsal_changes_nothing_and_names_what_is_to_be_signed(serving: Mesh) -> None:

@@ -125,6 +125,12 @@ def test_a_rehearsal_changes_nothing(serving: Mesh) -> None:
     assert serving.snapshots() == before
 
 
+@pytest.mark.parametrize(("stopped", "phase"), [(3, "finish"), (SIGNED["sign"], "renew")])
+def test_a_rehearsal_names_the_phase_that_comes_next(serving: Mesh, stopped: int, phase: str) -> None:
+    stopped_at(serving, stopped)
+    assert serving.run(*WITHOUT, "--rehearse", "-o", "json").exits(0).data["nextPhase"] == phase
+
+
 def test_where_no_change_has_begun_nothing_is_changed(serving: Mesh) -> None:
     before = serving.snapshots()
     serving.run(*WITHOUT).exits(0)

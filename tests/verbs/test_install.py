@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support import refusals, world
 from tests.support.fixtures import made_once
+from tests.support.kept_values import VALUE, keep_a_value
 from tests.support.snapshots import changed
 
 if TYPE_CHECKING:
@@ -238,14 +238,7 @@ def test_without_a_mesh_yaml_configuration_drift_is_unknown_and_no_failure(insta
 def with_values(installed: Mesh) -> Mesh:
     """A mesh of which kt was installed with a value of a mesh.yaml that is not here."""
 
-    def add_value(config_map: dict[str, Any]) -> None:
-        values = json.loads(config_map["data"]["original-values"])
-        values["pilot"]["autoscaleMin"] = 2
-        config_map["data"]["original-values"] = json.dumps(values)
-
-    kt = installed["kt"]
-    kt.edit(kt.get("ConfigMap", "values", SYSTEM), add_value)
-    (installed.folder / "mesh.yaml").unlink()
+    keep_a_value(installed)
     return installed
 
 
@@ -253,7 +246,7 @@ def test_an_install_without_a_mesh_yaml_that_would_reset_values_changes_nothing(
     before = with_values.snapshots()
     result = with_values.run("install", "--contexts", THREE, "-o", "json").exits(2)
     assert result.errors == [("values-lost", "kt")]
-    assert "pilot.autoscaleMin" in result.json["errors"][0]["seen"]
+    assert VALUE in result.json["errors"][0]["seen"]
     assert changed(before, with_values.snapshots()) == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +14,7 @@ import istio_mc
 from istio_mc.domain.problem import Code
 from tests.support import world
 from tests.support.identity import move_to_network
+from tests.support.kept_values import keep_a_value
 from tests.support.marks import in_thorough
 from tests.support.refusals import Refused
 
@@ -112,17 +112,6 @@ def no_gateway_api_and_no_manifest(mesh: Mesh) -> None:
     mesh.settings(gatewayAPI={"manifest": "absent.yaml"})
 
 
-def a_value_of_a_mesh_yaml_that_is_gone(mesh: Mesh) -> None:
-    def add_value(config_map: dict[str, Any]) -> None:
-        values = json.loads(config_map["data"]["original-values"])
-        values["pilot"]["autoscaleMin"] = 2
-        config_map["data"]["original-values"] = json.dumps(values)
-
-    kt = mesh["kt"]
-    kt.edit(kt.get("ConfigMap", "values", SYSTEM), add_value)
-    (mesh.folder / "mesh.yaml").unlink()
-
-
 class Refusal(NamedTuple):
     """A mesh that install refuses to touch.
 
@@ -206,7 +195,7 @@ REFUSALS = {
     ),
     "a namespace on its way out": Refusal("namespace-terminating", "kt", 1, namespace_that_does_not_end),
     "another manager": Refusal("managed-by-others", "ncloud", 1, ztunnel_on_ncloud),
-    "values that no mesh.yaml has": Refusal("values-lost", "kt", 2, a_value_of_a_mesh_yaml_that_is_gone),
+    "values that no mesh.yaml has": Refusal("values-lost", "kt", 2, keep_a_value),
 }
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from istio_mc.ops import sample
 from tests.support import quick, refusals
 from tests.support.fixtures import made_once
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from istio_mc.ops.session.session import Session
     from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
@@ -90,6 +95,24 @@ def test_an_unreachable_gateway_is_reported_with_the_first_failed_hop(sampled: M
     (problem,) = result.json["errors"]
     assert (problem["code"], problem["cluster"]) == ("too-few-answers", "kt")
     assert f"{sampled['nhn'].gateway.address}:15443" in problem["seen"]
+
+
+@pytest.mark.thorough
+def test_the_silent_gateways_of_all_pairs_are_looked_at_at_once(
+    sampled: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = threading.Barrier(6, timeout=20)
+    silent_gateway = sample.silent_gateway
+
+    def together(session: Session, name: str, pod: str, addresses: Iterable[str]) -> str | None:
+        every.wait()
+        return silent_gateway(session, name, pod, addresses)
+
+    monkeypatch.setattr(sample, "silent_gateway", together)
+    for name in sampled.names:
+        sampled[name].unreached |= {other for other in sampled.names if other != name}
+    result = sampled.run("sample", "test", "--wait", "1s", "-o", "json").exits(4)
+    assert [code for code, _ in result.errors] == ["too-few-answers"] * 6
 
 
 def missing(result: Result) -> dict[str, list[str]]:

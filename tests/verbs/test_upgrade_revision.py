@@ -108,6 +108,20 @@ def test_the_old_control_plane_stays_for_workloads_until_they_are_restarted(old:
 
 
 @pytest.mark.thorough
+def test_a_removal_of_the_old_control_plane_has_a_gate_that_the_next_run_comes_back_to(old: Mesh) -> None:
+    with_shop(old)
+    run(old, *REVISION).exits(0)
+    kt, gateway = old["kt"], old["kt"].get("Gateway", "cross-network-gateway", SYSTEM)
+    kt.delete(kt.get("Deployment", "shop", "shop"))
+    old.settle()
+    old.when(PHASES["old control plane"], lambda: kt.delete(gateway))
+    for _ in range(2):
+        result = run(old, *REVISION, "--canary", "kt").exits(1)
+        assert result.errors[0] == ("upgrade-gate", "kt")
+        assert control_planes(old)["kt"] == ["istiod-1-31"]
+
+
+@pytest.mark.thorough
 def test_mesh_yaml_may_name_the_revision_before_the_workloads_are_restarted(old: Mesh) -> None:
     with_shop(old)
     run(old, *REVISION).exits(0)

@@ -108,7 +108,8 @@ class Verbs(Group):
     ) -> Any:  # noqa: ANN401 - as in Typer
         """Runs a command line; a rejected one is reported like every other error."""
         words = list(sys.argv[1:] if args is None else args)
-        extra |= {"prog_name": prog_name, "complete_var": complete_var}
+        # Typer's own name for `python -m istio_mc` is not what a user can paste.
+        extra |= {"prog_name": prog_name or "istio-mc", "complete_var": complete_var}
         run = partial(super().main, words, windows_expand_args=windows_expand_args, **extra)
         if not standalone_mode:
             return run(standalone_mode=False)

@@ -107,6 +107,7 @@ def upgrade(
                 )
             )
             if not dry_run:
+                op.refuse_lost_values(todo)
                 op.require_rights(session, todo, restarts=restart_workloads)
             if dry_run or todo.problems:
                 return shown.report(op.dry_run(todo), session.warnings)

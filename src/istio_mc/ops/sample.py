@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import data_path
@@ -21,7 +22,7 @@ from istio_mc.domain.kube.rights import Right
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.traffic import sample
 from istio_mc.domain.traffic.sample import PATIENCE_S, SHORT_TIMEOUT_S, Calls, least_share
-from istio_mc.gateways.host.parallel import poll_rounds
+from istio_mc.gateways.host.parallel import all_of, poll_rounds
 from istio_mc.gateways.kube.snapshot import read_each
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.pod_watch import PodWatch
@@ -345,12 +346,16 @@ def calls_of(
 ) -> Calls:
     """Calls from one cluster's client: first until every version has answered once, then to be counted.
 
+    The first ones count too where nothing came back from a version all the time: to begin again would only
+    take that time once more.
+
     Raises:
         ProblemError: The client cannot call at all.
     """
     with session.run.step(name, _TEST_STEP, f"calling {sample.SERVICE}"):
         probed = _probed(session, name, pod, versions, wait_s)
-        calls_made = probed if probed.is_conclusive(versions) else Calls({}, {})
+        counts = probed.is_conclusive(versions) or probed.lacks_answers(versions)
+        calls_made = probed if counts else Calls({}, {})
         waits = WaitReport(session.run.progress, name, _TEST_STEP)
         while calls_made.total < calls:
             if calls_made.is_conclusive(versions) or session.run.remaining_s <= _RESERVE_S:
@@ -375,9 +380,10 @@ def _probed(session: Session, name: str, pod: str, versions: Collection[str], wa
     waits = WaitReport(session.run.progress, name, _TEST_STEP)
     for left_s in poll_rounds(min(time.monotonic() + wait_s, session.run.deadline - _RESERVE_S), _POLL_S):
         calls_made += _called(session, name, pod, len(versions) * _PROBES_PER_VERSION, calls_made.each_s)
-        if calls_made.answered.keys() >= set(versions):
+        silent = sorted(set(versions) - calls_made.answered.keys())
+        if not silent:
             break
-        waits("for one response from every version", left_s)
+        waits(f"for a response from {', '.join(silent)}", left_s)
     return calls_made
 
 
@@ -427,8 +433,10 @@ def failed_pairs(
     # What the way to a gateway is like from here says less than what the clients in the clusters find.
     checks = [check for check in ALL if check.topic != data_path.TOPIC]
     hops = _Hops(session, run_checks(session, checks, None), clients)
+    # All at once: a gateway that is silent takes seconds for each client.
+    first = all_of({f"{name} {peer}": partial(hops.first, name, peer) for name, peer in pairs})
     too_few = [
-        _too_few_answers(name, peer, versions, calls_of_pair[name], hops.first(name, peer))
+        _too_few_answers(name, peer, versions, calls_of_pair[name], first[f"{name} {peer}"])
         for name, peer in pairs
     ]
     return [*too_few, *(_unanswered(name, calls_of_pair[name], hops.any_wrong()) for name in gave_up)]

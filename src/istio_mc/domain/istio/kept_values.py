@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.istio.choice import version_in
 from istio_mc.domain.kube.objects import Ref, ref_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 
@@ -18,20 +19,28 @@ _VALUES = "original-values"
 _TAG = "global.tag"
 
 
-def lost_values(
-    live: Mapping[Ref, Object], desired: Iterable[Object], version: str, revision: str
-) -> list[str]:
+def config_map_of(revision: str) -> str:
+    """The name of the ConfigMap in which istioctl stores the values of a revision; empty: without a name."""
+    return f"values-{revision}" if revision else "values"
+
+
+def lost_values(live: Iterable[Object], desired: Iterable[Object], revision: str) -> list[str]:
     """The values in a cluster that an install would remove or change, by their names such as `pilot.env.A`.
 
-    Empty if the cluster has another version of Istio, whose profile has other values, or does not have the
-    ConfigMap in which istioctl stores the values.
+    The tag of another version is not one of them; one that is more than a version, such as
+    `1.26.0-distroless`, is. Empty where the cluster does not have the ConfigMap in which istioctl stores
+    the values.
+
+    Args:
+        live: ConfigMaps of the cluster, among them those of istio-system.
+        desired: What istioctl makes of the settings; of another version or revision, it may be.
+        revision: That of the control plane that the cluster has; empty: the one without a name.
     """
-    name = f"values-{revision}" if revision else "values"
-    ref = Ref("", "ConfigMap", SYSTEM_NAMESPACE, name)
-    had = _values(live.get(ref))
-    set_by_install = next((_values(one) for one in desired if ref_of(one) == ref), {})
-    if not str(had.get(_TAG, "")).startswith(version):
-        return []
+    ref = Ref("", "ConfigMap", SYSTEM_NAMESPACE, config_map_of(revision))
+    had = _values(next((one for one in live if ref_of(one) == ref), None))
+    set_by_install = next((_values(one) for one in desired if _VALUES in (one.get("data") or {})), {})
+    if version_in(str(had.get(_TAG))) == had.get(_TAG):
+        had.pop(_TAG, None)
     return [key for key, value in had.items() if key not in set_by_install or set_by_install[key] != value]
 
 

@@ -206,7 +206,7 @@ def shown(trace: Trace, context: str, members: Mapping[str, Signing]) -> Judged:
     if trace.mesh is None or trace.mesh.outcome is not Outcome.OK:
         return Judged(Outcome.UNKNOWN, "unknown: not reached")
     if not trace.handshakes:
-        return Judged(Outcome.NOTHING_MESHED, "no service of this cluster has a pod with a sidecar yet")
+        return Judged(Outcome.NOTHING_MESHED, "no service of this cluster has a ready pod with a sidecar")
     answered = [handshake for handshake in trace.handshakes if handshake.leaf]
     if not answered:
         last = trace.handshakes[-1]

@@ -191,6 +191,10 @@ class Calls:
         enough = self.total >= _ENOUGH_PER_VERSION * len(versions)
         return self.unanswered >= _TOO_MANY or bool(self.unanswered >= _FEW and enough and silent)
 
+    def lacks_answers(self, versions: Collection[str]) -> bool:
+        """Whether some came to nothing and a version keeps silent: a count goes on from here."""
+        return self.unanswered >= _FEW and bool(set(versions) - self.answered.keys())
+
     def too_few(self, version: str, versions: int) -> bool:
         """Whether a version answered less than half of its fair part.
 

@@ -17,7 +17,7 @@ from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.text import few
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from istio_mc.checks.model import Facts, Result
@@ -71,17 +71,18 @@ def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
         raise InputError(*faults)
 
 
-def values_lost(values: Mapping[str, list[str]]) -> list[Problem]:
-    """A Problem for each cluster whose values of Istio an install without a mesh.yaml would remove.
+def values_lost(values: Mapping[str, Collection[str]], by: str) -> list[Problem]:
+    """A Problem for each cluster whose values of Istio would be removed, because there is no mesh.yaml.
 
     Args:
         values: The names of these values, by context.
+        by: What would remove them, such as `an install`.
     """
     return [
         Problem(
             code=Code.VALUES_LOST,
             cluster=name,
-            message=f"without a mesh.yaml, an install would reset values of Istio in {name}",
+            message=f"without a mesh.yaml, {by} would reset values of Istio in {name}",
             seen=f"./mesh.yaml does not exist; set in the cluster: {few(keys, _SHOWN)}",
             expected="the mesh.yaml of the install, or one with these values",
             hint=Advice(

@@ -10,7 +10,7 @@ from istio_mc.domain import plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway.address import desired_remote_gateways
 from istio_mc.domain.istio.choice import gateway_api_of
-from istio_mc.domain.istio.kept_values import lost_values
+from istio_mc.domain.istio.kept_values import config_map_of, lost_values
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.links.state import Others, refuse_for_us_only
@@ -25,7 +25,7 @@ from istio_mc.ops.ca import trust
 from istio_mc.ops.ca.intermediates import SpareKeys
 from istio_mc.ops.ca.root import is_bare
 from istio_mc.ops.install import preflight
-from istio_mc.ops.install.manifest import istioctl_of, read_istio
+from istio_mc.ops.install.manifest import istioctl_of, manifest_for, read_istio
 from istio_mc.ops.install.planning import ClusterPlan, istio_step, plan_cluster
 from istio_mc.ops.session import istio_version, topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
@@ -128,10 +128,7 @@ def prepare(
         cluster, live = clusters[name], observed[name]
         istio_objects = read_istio(session, mesh, cluster, live, istioctl)
         step = istio_step(mesh, cluster, live, istio_objects)
-        if istio_objects and session.settings.file is None:
-            at_risk[name] = lost_values(
-                istio_objects.live, istio_objects.desired, mesh.version, mesh.revision
-            )
+        at_risk[name] = _values_at_risk(session, mesh, cluster, live, istioctl)
         standing = desired_remote_gateways(name, clusters, observed)
         made = plan_cluster(mesh, cluster, live, trusted, step, gateway_api, standing)
         _report_unchanged(session.run, made)
@@ -140,10 +137,24 @@ def prepare(
     plans, failures = session.clusters.each(plan_of, observed)
     if failures:
         raise ProblemError(*(problem for problems in failures.values() for problem in problems))
-    lost = preflight.values_lost({name: at_risk[name] for name in plans if at_risk.get(name)})
+    lost = preflight.values_lost({name: at_risk[name] for name in plans if at_risk.get(name)}, "an install")
     if lost and not dry_run:
         raise InputError(*lost)
     return Prepared(mesh, clusters, plans, trusted, istioctl, istio, (*warnings, *lost))
+
+
+def _values_at_risk(
+    session: Session, mesh: Mesh, cluster: Cluster, live: Observed, istioctl: Istioctl
+) -> list[str]:
+    """The values in a cluster that an install would reset, because there is no mesh.yaml."""
+    if session.settings.file is not None:
+        return []
+    if live.mesh_id and live.istiods and live.find(objects.DEPLOYMENT, mesh.istiod) is None:
+        return ["istio.revision"]
+    stored = live.find(objects.CONFIG_MAP, config_map_of(mesh.revision))
+    return (
+        lost_values([stored], manifest_for(session, mesh, cluster, istioctl), mesh.revision) if stored else []
+    )
 
 
 def _chosen(session: Session, observed: Mapping[str, Observed], today: date) -> IstioChoice:

@@ -83,7 +83,10 @@ def istiods_without(kube: Kube, ca: CaCerts) -> list[str]:
 
 
 def every_proxy(kube: Kube) -> ProxiesHold:
-    """What every proxy of a cluster holds.
+    """What every proxy of a cluster holds whose pod is ready.
+
+    Others are not waited for: one that never becomes ready would stop every rotation. The gate after a
+    change stops where a cluster has no ready pod left that shows its path.
 
     Raises:
         ProblemError: The pods cannot be listed.

@@ -375,7 +375,7 @@ def _stopped(name: str) -> Problem:
         message=f"the change of the CAs stopped in {name}; certificates of both CAs are accepted",
         seen="no further cluster was begun",
         expected="another CA in every cluster",
-        hint=Advice("repair it, then the same command goes on from there: ", COMMAND),
+        hint=Advice("repair it, then the same command continues from there: ", COMMAND),
     )
 
 
@@ -386,5 +386,5 @@ def _gate_stopped(names: Collection[str], failing: str) -> Problem:
         message=f"checks fail that passed before the CA of {', '.join(names)} changed",
         seen=failing,
         expected="no check that fails and did not fail before; no other cluster was begun",
-        hint=Advice("repair it, then the same command goes on: ", COMMAND),
+        hint=Advice("repair it, then the same command continues from there: ", COMMAND),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.istiod import restart_istiod
-from istio_mc.domain.istio.root_rotation import NewRoot, Phase, Target, is_at, mistaken_for, phase_of
+from istio_mc.domain.istio.root_rotation import NewRoot, Phase, Target, is_at, mistaken_for
 from istio_mc.domain.kube import objects
 from istio_mc.domain.pki import certificates, pem
 from istio_mc.domain.pki.chain import path_to_root
@@ -24,6 +24,7 @@ from istio_mc.ops.ca.intermediates import existing_clusters
 from istio_mc.ops.ca.root import load_root, named
 from istio_mc.ops.ca.trust import not_at_hand
 from istio_mc.ops.rotation import cacerts
+from istio_mc.ops.rotation.following import next_phase
 from istio_mc.ops.rotation.root import (
     MembersRead,
     RootResult,
@@ -75,7 +76,7 @@ def prepare(session: Session, now: datetime, canary: str | None = None) -> RootR
     problems += _same_names(owns, target)
     problems += _cannot_get_a_ca(store, stored, root, read, owns, now)
     problems += _sign_with_others(session, read, owns, target)
-    phase = phase_of(owns.values(), target)
+    phase = next_phase(session, owns, target)
     todo = RootRotating(
         read,
         base,

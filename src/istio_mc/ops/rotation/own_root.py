@@ -25,7 +25,6 @@ from istio_mc.ops.ca.root import Root, load_own, load_root
 from istio_mc.ops.rotation import root as op
 from istio_mc.ops.rotation.root import RootResult
 from istio_mc.ops.rotation.root_errors import root_changes
-from istio_mc.ops.session import rights
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -113,7 +112,7 @@ def rotate(
         InputError: Rights are missing; nothing was changed.
         ProblemError: The folder cannot be written, or a certificate in it is not right.
     """
-    rights.require(session, "ca rotate", dict.fromkeys(todo.read.members, rights.ROTATE_ROOT))
+    op.require_rights(session, todo)
     below = replace(options, own=None)
     if todo.store is None:
         ids = [one.cluster_id for one in todo.read.members.values()]
@@ -126,7 +125,7 @@ def rotate(
         todo = replace(op.prepare(session, below, now, read=todo.read), own=todo.own)
         if todo.problems:
             return RootResult(todo, own.fingerprint)
-    return op.rotate(session, todo, below, now)
+    return op.rotate_allowed(session, todo, below, now)
 
 
 def _command(options: CaOptions) -> tuple[str, ...]:

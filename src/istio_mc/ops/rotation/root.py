@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
-from istio_mc.domain.istio.proxies import gateway_pods, restart_command, workload_of
+from istio_mc.domain.istio.proxies import gateway_pods, workload_of
 from istio_mc.domain.istio.root_rotation import (
     NewRoot,
     Phase,
@@ -17,10 +17,8 @@ from istio_mc.domain.istio.root_rotation import (
     desired,
     does_not_follow,
     is_at,
-    lacking,
     may_have_several_roots,
     next_root,
-    phase_of,
     root_as_signed,
     several_roots,
 )
@@ -50,9 +48,9 @@ from istio_mc.ops.ca import authority
 from istio_mc.ops.ca.root import load_root, named
 from istio_mc.ops.ca.trust import of_roots
 from istio_mc.ops.rotation import cacerts
+from istio_mc.ops.rotation.following import have_renewed, next_phase, proxies_missing
 from istio_mc.ops.rotation.root_errors import (
     istiod_does_not_follow,
-    proxies_do_not_follow,
     setting_missing,
 )
 from istio_mc.ops.session import rights, topology
@@ -69,7 +67,6 @@ if TYPE_CHECKING:
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.pki.signing import Signing
-    from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.ca.options import CaOptions
     from istio_mc.ops.session.session import Session
 
@@ -233,7 +230,7 @@ def prepare(
                 read,
                 base,
                 None,
-                Phase.RENEW,
+                _phase_as_signed(session, read, signed),
                 {signed.fingerprint: read.order},
                 as_signed=signed,
                 problems=tuple(problems),
@@ -244,7 +241,7 @@ def prepare(
     owns = {name: own_ca(name, one) for name, one in observed.items()}
     if following and not problems:
         root = _new_root(following, read.members, options, now)
-        phase = phase_of(owns.values(), root.target)
+        phase = next_phase(session, owns, root.target)
         chains = {name: root.cas[one.cluster_id].cert_chain for name, one in read.members.items()}
         problems += cacerts.unfit_lists(observed, chains)
     session.run.progress(Event(None, "preflight", State.DONE, phase or "nothing to do"))
@@ -257,6 +254,14 @@ def prepare(
         old=old,
         problems=tuple(problems),
     )
+
+
+def _phase_as_signed(session: Session, read: MembersRead, signed: NewRoot) -> Phase | None:
+    """The phase that comes next where clusters are to have the root alone that they sign under."""
+    if not have_renewed(session, read.order, signed.target):
+        return Phase.RENEW
+    owns = (own_ca(name, one) for name, one in read.observed.items())
+    return None if all(is_at(Phase.FINISH, own, signed.target) for own in owns) else Phase.FINISH
 
 
 def own_ca(name: str, observed: Observed) -> Signing:
@@ -294,7 +299,21 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
     Raises:
         InputError: Rights are missing; nothing was changed.
     """
+    require_rights(session, todo)
+    return rotate_allowed(session, todo, options, now)
+
+
+def require_rights(session: Session, todo: RootRotating) -> None:
+    """Stops where rights are missing, before the first change, in whichever cluster.
+
+    Raises:
+        InputError: With a Problem for each cluster in which one is missing.
+    """
     rights.require(session, "ca rotate", dict.fromkeys(todo.read.members, rights.ROTATE_ROOT))
+
+
+def rotate_allowed(session: Session, todo: RootRotating, options: CaOptions, now: datetime) -> RootResult:
+    """Like `rotate`, where this run has required the rights already."""
     before = gate.look_before(session, "ca rotate", now)
     store = todo.store or _make(todo.base, options, now)
     root = _new_root(store, todo.read.members, options, now)
@@ -353,7 +372,7 @@ def end_as_signed(session: Session, todo: RootRotating, root: NewRoot, now: date
     Raises:
         InputError: Rights are missing; nothing was changed.
     """
-    rights.require(session, "ca rotate", dict.fromkeys(todo.read.members, rights.ROTATE_ROOT))
+    require_rights(session, todo)
     before = gate.look_before(session, "ca rotate", now)
     return through_phases(session, todo, root, before, now, phases=(Phase.RENEW, Phase.FINISH))
 
@@ -420,7 +439,7 @@ def _write(
     # A cluster that keeps its CA has nothing to renew. An agent that still renews after one change of the
     # roots can return to these after the next, until its certificate expires (seen on the lab, Istio 1.31.0).
     if is_at(phase, signing(live), root.target) or (
-        phase is Phase.RENEW and not _proxies_missing(kube, phase, root.target)
+        phase is Phase.RENEW and not proxies_missing(kube, phase, root.target)
     ):
         session.run.progress(Event(name, todo.title(phase), State.UNCHANGED))
         return False
@@ -460,18 +479,7 @@ def _missing(
     if phase is Phase.SIGN:
         old = cacerts.istiods_without(kube, root.cas[members[name].cluster_id])
         return [istiod_does_not_follow(name, istiod, old, root.target.name)] if old else []
-    return _proxies_missing(kube, phase, root.target)
-
-
-def _proxies_missing(kube: Kube, phase: Phase, target: Target) -> list[Problem]:
-    """The errors of a cluster's proxies that do not have what a phase requires, or do not say."""
-    name = kube.context
-    held = cacerts.every_proxy(kube)
-    lacks = {proxy: why for proxy in held.proxies if (why := lacking(phase, proxy, target))}
-    if lacks:
-        seen = few((f"{proxy.name} {why}" for proxy, why in lacks.items()), _MOST_NAMED)
-        return [proxies_do_not_follow(name, f"{seen} ({held.coverage})", restart_command(name, lacks))]
-    return [problem.on(name) for problem in held.silent.values()]
+    return proxies_missing(kube, phase, root.target)
 
 
 def _make(base: CaStore, options: CaOptions, now: datetime) -> CaStore:
@@ -573,7 +581,7 @@ def _stopped(todo: RootRotating, phase: Phase) -> Problem:
         message=f"the change of the root stopped in phase “{todo.title(phase)}”; the mesh works as it is",
         seen="no cluster was brought into a later phase",
         expected="every cluster in this phase",
-        hint=Advice("repair it, then the same command goes on from there: ", todo.command),
+        hint=Advice("repair it, then the same command continues from there: ", todo.command),
     )
 
 
@@ -583,5 +591,5 @@ def _gate_stopped(todo: RootRotating, phase: Phase, _names: Collection[str], fai
         message=f"checks that passed before the root changed do not pass after phase “{todo.title(phase)}”",
         seen=failing,
         expected="no check that fails, or is unknown, and passed before; no later phase was begun",
-        hint=Advice("repair it, then the same command goes on: ", todo.command),
+        hint=Advice("repair it, then the same command continues from there: ", todo.command),
     )

@@ -25,6 +25,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki.certificates import parse_validity
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import duration
+from istio_mc.domain.upgrade.pending import FailedChecks
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.ops.link import mint
 from istio_mc.ops.rotation.bound import request_token
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from istio_mc.checks.model import Result
     from istio_mc.domain.kube.rights import Right
     from istio_mc.domain.links.state import ReaderToken
-    from istio_mc.domain.upgrade.pending import Key
     from istio_mc.ops.rotation.prepare import Rotating
     from istio_mc.ops.session.session import Session
 
@@ -164,16 +164,16 @@ def more_rights(todo: Rotating, name: str) -> tuple[Right, ...]:
     )
 
 
-def failing(session: Session, now: datetime) -> frozenset[Key]:
+def failing(session: Session, now: datetime) -> FailedChecks:
     """What istiods lack before a token is replaced, which no rotation waits for."""
-    return frozenset(map(gate.key_of, run_checks(session, _CHECKS, now).failed))
+    return FailedChecks(frozenset(map(gate.key_of, run_checks(session, _CHECKS, now).failed)))
 
 
 def replace_token(
     session: Session,
     todo: Rotating,
     name: str,
-    before: Collection[Key],
+    before: FailedChecks,
     now: datetime,
     *,
     ends_old: bool = True,
@@ -181,7 +181,7 @@ def replace_token(
     """Replaces the token of one cluster.
 
     Args:
-        before: The checks that failed before the first change, with their targets: they are not waited for.
+        before: The checks that failed before the first change: they are not waited for.
         ends_old: Whether the old token is deleted in the end.
 
     Raises:
@@ -261,7 +261,7 @@ def _replace(session: Session, todo: Rotating, name: str, holder: str, token: Re
 
 
 def _wait_for_istiods(
-    session: Session, name: str, holders: Collection[str], before: Collection[Key], now: datetime
+    session: Session, name: str, holders: Collection[str], before: FailedChecks, now: datetime
 ) -> None:
     """Waits until every istiod of other clusters has the gateway and endpoints that it had of a cluster.
 
@@ -274,10 +274,11 @@ def _wait_for_istiods(
     waits = WaitReport(session.run.progress, name, SYNC)
     for left_s in poll_rounds(min(session.run.deadline, time.monotonic() + SETTLE_S), _POLL_S):
         results = run_checks(session, _CHECKS, now)
+        new = before.beyond(map(gate.key_of, results.failed))
         missing = [
             one
             for one in results.failed
-            if one.target.peer == name and one.target.cluster in holders and gate.key_of(one) not in before
+            if one.target.peer == name and one.target.cluster in holders and gate.key_of(one) in new
         ]
         unknown = [one for one in results.facts.unreachable if one in (name, *holders)]
         if not missing and not unknown:
@@ -297,7 +298,7 @@ def _stopped(name: str) -> Problem:
         message=f"the rotation stopped in {name}; its old token is accepted as before",
         seen="no further cluster was begun",
         expected="a new token in every cluster",
-        hint=Advice("repair it, then the same command goes on from there: ", istio_mc("link", "--rotate")),
+        hint=Advice("repair it, then the same command continues from there: ", istio_mc("link", "--rotate")),
     )
 
 
@@ -319,5 +320,5 @@ def _gate_stopped(names: Collection[str], failing: str) -> Problem:
         message=f"checks that passed before the token of {', '.join(names)} was replaced do not pass now",
         seen=failing,
         expected="no check that fails, or is unknown, and passed before; no other cluster was begun",
-        hint=Advice("repair it, then the same command goes on: ", istio_mc("link", "--rotate")),
+        hint=Advice("repair it, then the same command continues from there: ", istio_mc("link", "--rotate")),
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from istio_mc.domain.upgrade.pending import Key
+    from istio_mc.domain.upgrade.pending import FailedChecks
     from istio_mc.gateways.host.parallel import Failures
     from istio_mc.ops.rotation.prepare import Rotating
     from istio_mc.ops.session.session import Session
@@ -112,7 +112,7 @@ def _replace_token(
     session: Session,
     rotation: Rotating,
     name: str,
-    before: Collection[Key],
+    before: FailedChecks,
     now: datetime,
     *,
     ends_old: bool,

@@ -14,7 +14,14 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import few, plural
-from istio_mc.domain.upgrade.pending import Pending, document_of, ended_by, name_of, read_pending
+from istio_mc.domain.upgrade.pending import (
+    FailedChecks,
+    Pending,
+    document_of,
+    ended_by,
+    name_of,
+    read_pending,
+)
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.ops.verify.verify import run_checks
 
@@ -52,7 +59,7 @@ class Before:
     """
 
     verb: str
-    failed: frozenset[Key]
+    failed: FailedChecks
     passed: frozenset[Key]
     pending: Mapping[str, str]
 
@@ -67,7 +74,7 @@ def look_before(session: Session, verb: str, now: datetime) -> Before:
     result = run_checks(session, CHECKS, now)
     left = _left_pending(result.facts, verb, now)
     passed = (one for one in result.results if one.verdict is Verdict.OK)
-    failed = left[min(left)].failed if left else frozenset(map(key_of, result.failed))
+    failed = left[min(left)].failed if left else FailedChecks(frozenset(map(key_of, result.failed)))
     seen = f"{plural(len(failed), 'fault')} before the first change"
     if left:
         seen += f" of a run whose gate {', '.join(left)} did not pass"
@@ -123,7 +130,8 @@ def pass_gate(
     for left in poll_rounds(min(session.run.deadline, time.monotonic() + SETTLE_S), _POLL_S):
         session.clusters.retry_unusable()
         result = run_checks(session, CHECKS, now)
-        failed = [one for one in result.failed if key_of(one) not in before.failed]
+        new = before.failed.beyond(map(key_of, result.failed))
+        failed = [one for one in result.failed if key_of(one) in new]
         lost = _lost(result.results, before, failed)
         if not (failed or lost):
             _forget(session, before.verb, upgraded)
@@ -192,7 +200,7 @@ def _stopped(upgraded: Collection[str], failing: str) -> Problem:
         seen=failing,
         expected="no check that fails, or is unknown, and passed before; no other cluster was begun",
         hint=Advice(
-            "repair it, then the same command goes on; or go back: ",
+            "repair it, then the same command continues from there; or go back: ",
             istio_mc("upgrade", "--back", contexts=upgraded),
         ),
     )

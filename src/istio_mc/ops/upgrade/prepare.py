@@ -15,6 +15,7 @@ from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio import hazards
 from istio_mc.domain.istio.choice import running
+from istio_mc.domain.istio.kept_values import lost_values
 from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.istio.revision import not_moved, revisions_of
 from istio_mc.domain.kube import objects
@@ -35,6 +36,7 @@ from istio_mc.gateways.istio.proxies import injected_pods
 from istio_mc.gateways.kube.rights import allowed
 from istio_mc.gateways.kube.snapshot import observe, survey
 from istio_mc.gateways.tools.cache import find_cache
+from istio_mc.ops.install import preflight
 from istio_mc.ops.install.manifest import istioctl_of
 from istio_mc.ops.session import topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
@@ -104,6 +106,7 @@ class Upgrading:
         upgrades: The clusters that are upgraded, in their order, the canary first.
         members: Every cluster of the mesh that can be reached.
         problems: What stands in the way: nothing is changed where there is any.
+        values_lost: The warnings that only a dry run passes: values that would be reset without a mesh.yaml.
         revision: The name of the control plane that comes beside the old one; None: in place.
     """
 
@@ -114,6 +117,7 @@ class Upgrading:
     goals: Mapping[tuple[str, str], Goal] = field(repr=False)
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    values_lost: tuple[Problem, ...] = ()
     is_back: bool = False
     revision: str | None = None
 
@@ -209,15 +213,19 @@ def prepare(
             read_record(observed[name].of(objects.CONFIG_MAP)),
             old_proxies(found[name].pods, to),
         )
+    lost: list[Problem] = []
     if not problems:
         judged, _ = session.clusters.each(
             lambda name: _judge_cluster(session, upgrades[name], found[name], restarts=restarts), upgrades
+        )
+        lost = preflight.values_lost(
+            {name: one.lost_values for name, one in judged.items() if one.lost_values}, "an upgrade"
         )
         for name, one in judged.items():
             problems += one.stops
             warnings += one.warnings
             upgrades[name] = replace(upgrades[name], notes=one.notes)
-    warnings += _settings_warnings(session, to, revision)
+    warnings += (*lost, *_settings_warnings(session, to, revision))
     session.run.progress(Event(None, "preflight", State.DONE, " → ".join(path) or f"Istio {to}"))
     return Upgrading(
         to,
@@ -227,6 +235,7 @@ def prepare(
         goals,
         tuple(dict.fromkeys(problems)),
         tuple(dict.fromkeys(one for one in warnings if one not in problems)),
+        tuple(lost),
         revision=revision,
     )
 
@@ -361,6 +370,7 @@ class _Judged:
     stops: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     notes: tuple[str, ...]
+    lost_values: tuple[str, ...] = ()
 
 
 def _judge_cluster(session: Session, one: ClusterUpgrade, read: _Read, *, restarts: bool) -> _Judged:
@@ -373,6 +383,7 @@ def _judge_cluster(session: Session, one: ClusterUpgrade, read: _Read, *, restar
         stops.append(_may_not_restart(context))
     warnings = [hazards.defects(session.run.releases, hazards.by_version({context: [one.running]}))]
     notes: list[str] = []
+    lost: list[str] = []
     before, version = _manifest_before(session, one), one.running
     if not before and one.running not in (goal.version for goal in one.goals):
         warnings.append(_no_way_back_here(context, one.running))
@@ -382,6 +393,7 @@ def _judge_cluster(session: Session, one: ClusterUpgrade, read: _Read, *, restar
         behind = judgement.proxies_behind(context, goal.version, one.old)
         if behind and (is_first or not restarts):
             stops.append(behind)
+        lost += _lost_values(session, one, goal, after)
         values = goal.document["spec"]["values"]
         warnings.append(judgement.changed_values(context, values, version, goal.version))
         if before:
@@ -391,7 +403,21 @@ def _judge_cluster(session: Session, one: ClusterUpgrade, read: _Read, *, restar
         before, version = after, goal.version
     if read.filters:
         notes.append(f"{plural(len(read.filters), 'EnvoyFilter')}: they depend on Envoy's version; test them")
-    return _Judged(tuple(stops), tuple(found for found in warnings if found), tuple(notes))
+    found = tuple(warning for warning in warnings if warning)
+    return _Judged(tuple(stops), found, tuple(notes), tuple(dict.fromkeys(lost)))
+
+
+def _lost_values(session: Session, one: ClusterUpgrade, goal: Goal, after: list[Object]) -> Iterator[str]:
+    """The values in a cluster that a goal does not set, because there is no mesh.yaml.
+
+    By revision they are those of the control plane that the cluster leaves, and of the one that it gets: a
+    run that was interrupted may have installed it with a mesh.yaml.
+    """
+    if session.settings.file is not None:
+        return
+    live = one.observed.own(topology.mesh_of(session.settings)).revision
+    for revision in dict.fromkeys((live, goal.revision)):
+        yield from lost_values(one.observed.of(objects.CONFIG_MAP), after, revision)
 
 
 def _notes(

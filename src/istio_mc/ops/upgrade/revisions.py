@@ -17,7 +17,7 @@ from istio_mc.gateways.kube import credentials
 from istio_mc.ops.session.wait_report import WaitReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.mesh import Cluster
@@ -99,8 +99,13 @@ class OldControlPlane(NamedTuple):
     keeps: tuple[str, ...] = ()
 
 
-def remove_old(session: Session, context: str, move: Move, manifest: Sequence[Object]) -> OldControlPlane:
+def remove_old(
+    session: Session, context: str, move: Move, manifest: Sequence[Object], begin: Callable[[], None]
+) -> OldControlPlane:
     """Removes the control plane that a cluster leaves, if no proxy is left on it.
+
+    Args:
+        begin: Records that the cluster has a gate to pass, before the first object is deleted.
 
     Raises:
         ProblemError: An object cannot be read or deleted.
@@ -116,6 +121,7 @@ def remove_old(session: Session, context: str, move: Move, manifest: Sequence[Ob
         seen = f"revision {old} stays for {few(users, _SHOWN)}"
         session.run.progress(Event(context, REMOVAL, State.WAITING, seen))
         return OldControlPlane(keeps=users)
+    begin()
     with session.run.step(context, REMOVAL, f"no proxy is left on revision {old}"):
         # Webhooks first: the API server would call an istiod that is gone.
         webhooks = [item for item in left if kind_of(item) in revisions.WEBHOOKS]

@@ -14,7 +14,7 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.plan import reasons_of
-from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.upgrade import manifests
 from istio_mc.domain.upgrade.pending import BACK, UPGRADE
 from istio_mc.domain.upgrade.record import NAME, Before, begun, document_of, move_to, read_record
@@ -129,6 +129,16 @@ def upgrade(
     return UpgradeResult(todo, {name: tuple(one) for name, one in reached.items()}, failures)
 
 
+def refuse_lost_values(todo: Upgrading) -> None:
+    """Stops where values of Istio would be reset because there is no mesh.yaml, in whichever cluster.
+
+    Raises:
+        InputError: With a Problem for each such cluster, and what else stands in the way.
+    """
+    if todo.values_lost:
+        raise InputError(*todo.values_lost, *todo.problems)
+
+
 def require_rights(session: Session, todo: Upgrading, *, restarts: bool = False) -> None:
     """Stops where rights are missing, before the first change, in whichever cluster.
 
@@ -224,8 +234,15 @@ def _bring(
     different = differences(desired, completed(kube, live, desired).objects)
     under_way = is_under_way(session, live)
     changed = bool(different) or under_way
+    recorded: list[str] = []
+
+    def begin_once() -> None:
+        if not recorded:
+            begin(name)
+            recorded.append(name)
+
     if changed:
-        begin(name)
+        begin_once()
         _record(session, todo, one, goal, live, move, under_way=under_way)
         reasons = reasons_of(different) or ("a run of an upgrade was interrupted",)
         with session.run.step(name, ISTIO, f"Istio {goal.version}: {reasons[0]}"):
@@ -235,32 +252,24 @@ def _bring(
     else:
         session.run.progress(Event(name, ISTIO, State.UNCHANGED))
     if move and revisions.tags_to_move(kube, move):
-        begin(name)
+        begin_once()
         changed = True
         revisions.move_tags(session, goal.istioctl, one.cluster, move)
     others = [cluster for other, cluster in todo.members.items() if other != name]
     wait_ready(session, mesh_at(session, goal.version, goal.revision), one.cluster, others)
-    restarted: list[str] = []
-
-    def begin_restarts() -> None:
-        if not changed:  # else its gate was recorded before
-            begin(name)
-        restarted.append(name)
-
     left = (
-        workloads.restart(session, name, goal.version, begin_restarts)
+        workloads.restart(session, name, goal.version, begin_once)
         if restarts
         else workloads.remaining(kube, goal.version)
     )
     old = revisions.OldControlPlane()
     if move:
         session.check_lease(name)
-        old = revisions.remove_old(session, name, move, desired)
+        old = revisions.remove_old(session, name, move, desired, begin_once)
     if todo.is_back and not old.keeps:  # else the same command goes on, and needs the record
         _forget(session, name, goal)
     changed = changed or old.is_removed
-    has_gate = changed or bool(restarted)
-    return Reached(goal.version, time.monotonic() - begun_s, changed, left, old.keeps, has_gate)
+    return Reached(goal.version, time.monotonic() - begun_s, changed, left, old.keeps, bool(recorded))
 
 
 def _move(session: Session, live: Observed, goal: Goal) -> Move | None:
@@ -324,9 +333,9 @@ def _advice(todo: Upgrading, name: str, problems: Sequence[Problem]) -> tuple[Pr
         return ()
     back = istio_mc("upgrade", "--back", contexts=[name])
     advice = (
-        Advice("repair it, then the same command goes on from there")
+        Advice("repair it, then the same command continues from there")
         if todo.is_back
-        else Advice("repair it, then the same command goes on from there; or go back: ", back)
+        else Advice("repair it, then the same command continues from there; or go back: ", back)
     )
     return (
         Problem(
