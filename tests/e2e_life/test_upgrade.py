@@ -198,6 +198,7 @@ def api_server_stops(
     assert {code for code, cluster in codes(stopped) if cluster == "kt"} & {
         "cluster-unreachable",
         "no-answer-in-time",
+        "stream-failed",
     }, stopped.json["errors"]
     assert made.failed == []
     return made

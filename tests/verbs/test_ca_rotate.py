@@ -16,6 +16,7 @@ from tests.support.rotating import (
     unreachable,
     with_workloads,
 )
+from tests.support.store import By
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +179,30 @@ def test_a_proxy_that_keeps_the_old_root_stops_it_before_the_next_phase(serving:
     serving["nhn"].istiods.keeps = set()
     serving.run(*ROTATE).exits(0)
     has_new_root_alone(serving, old)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("app", "write", "done"), [("shop", 1, 0), ("istiod", 4, 1)])
+def test_pods_that_are_not_ready_are_waited_for_as_long_as_they_run(
+    serving: Mesh, app: str, write: int, done: int
+) -> None:
+    """As after the API server of a node was silent: all its pods run on, and none counts as ready."""
+    nhn = serving["nhn"]
+    nhn.istiods.keeps = {app}
+
+    def lose_sight() -> None:
+        nhn.stuck[app] = "NodeLost"
+        for pod in nhn.store.of("Pod"):
+            if pod["metadata"]["name"].startswith(app):
+                conditions = [{"type": "Ready", "status": "False"}]
+                status = pod["status"] | {"conditions": conditions}
+                nhn.set_status(pod, status, By("node controller", subresource="status"))
+
+    at_write(serving, write, lose_sight)
+    result = serving.run(*ROTATE)
+    assert ("root-stopped", None) in result.errors
+    assert {cluster for _, cluster in result.errors} == {"nhn", None}
+    assert statuses(result).index("failed") == done
 
 
 def test_a_member_that_cannot_be_reached_stops_it_before_the_first_change(serving: Mesh) -> None:

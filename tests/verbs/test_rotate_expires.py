@@ -219,6 +219,22 @@ def test_an_istiod_that_does_not_follow_stops_it_and_the_same_command_goes_on(in
     all_bound(installed, before)
 
 
+@pytest.mark.thorough
+def test_an_istiod_that_no_longer_shows_what_it_has_stops_it_before_the_old_token_is_deleted(
+    installed: Mesh,
+) -> None:
+    before, ncloud = tokens(installed), installed["ncloud"]
+    installed.when(
+        "PATCH .*/secrets/istio-remote-secret-kt-k2p$", lambda: setattr(ncloud.faults, "breaks_every", 1)
+    )
+    result = installed.run(*EXPIRES, "--canary", "kt").exits(1)
+    assert result.errors == [("not-ready", "ncloud")] * 3 + [("rotation-stopped", "kt")]
+    assert before["kt"] < accepted(installed["kt"])
+    ncloud.faults.breaks_every = 0
+    installed.run(*EXPIRES, "--canary", "kt").exits(0)
+    all_bound(installed, before)
+
+
 def test_an_api_server_that_grants_no_token_stops_it_and_the_old_one_is_accepted(installed: Mesh) -> None:
     before = tokens(installed)
     installed["kt"].faults.refuse(refusals.Refused(403, "Forbidden", "no"), "POST", path="/token$")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.hint import Advice
-from istio_mc.domain.istio.istiod import CA_CRL, crl_fault, reads_crl, running_istiods
+from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.istio.istiod import CA_CRL, crl_fault, reads_crl
 from istio_mc.domain.istio.proxies import gateway_pods, ready
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
@@ -15,14 +17,14 @@ from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.pem import NamedPem, issued_by, load_first_certificate
 from istio_mc.domain.pki.signing import contents_of
 from istio_mc.domain.problem import Code, Problem, ProblemError
-from istio_mc.gateways.host.parallel import all_of
+from istio_mc.gateways.host.parallel import results_in_time
 from istio_mc.gateways.istio.data_path import serving
 from istio_mc.gateways.istio.istiod import istiod_pods
 from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold
 from istio_mc.ops.ca.trust import lists_do_not_fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from istio_mc.domain.istio.proxies import ProxiesHold
     from istio_mc.domain.kube.objects import Object
@@ -73,20 +75,29 @@ def write(kube: Kube, ca: CaCerts, phase: str) -> None:
 def istiods_without(kube: Kube, ca: CaCerts) -> list[str]:
     """The istiod pods whose certificate is not one that a CA issued: they sign with another one.
 
+    Ready or not: the pods of a node that the API server has lost sight of are not ready, and sign. One that
+    is not ready and does not respond is left out where another responds: it reads the Secret when it starts.
+
     Raises:
-        ProblemError: One of them does not show its certificate.
+        ProblemError: One of them, or all that are not ready, do not show their certificate; or none runs.
     """
     certificate = load_first_certificate(NamedPem("ca-cert.pem", ca.ca_cert))
-    pods = ready(running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod")))
-    shown = all_of({pod["metadata"]["name"]: partial(serving, kube, pod) for pod in pods})
+    pods = {pod["metadata"]["name"]: pod for pod in istiod_pods(kube)}
+    if not pods:
+        raise ProblemError(_none_runs(kube.context))
+    calls = {name: (math.inf, partial(serving, kube, pod)) for name, pod in pods.items()}
+    shown, failed = results_in_time(calls, context=kube.context)
+    silent = _that_count(failed, ready(pods.values()), any_responds=bool(shown))
+    if silent:
+        raise ProblemError(*silent.values())
     return [pod for pod, one in shown.items() if not issued_by(one.certificate, certificate)]
 
 
 def every_proxy(kube: Kube) -> ProxiesHold:
-    """What every proxy of a cluster holds whose pod is ready.
+    """What every proxy of a cluster holds, whether its pod is ready or not.
 
-    Others are not waited for: one that never becomes ready would stop every rotation. The gate after a
-    change stops where a cluster has no ready pod left that shows its path.
+    One that is not ready and does not respond is left out where another responds: it gets the roots, and a
+    certificate, when it starts.
 
     Raises:
         ProblemError: The pods cannot be listed.
@@ -94,7 +105,28 @@ def every_proxy(kube: Kube) -> ProxiesHold:
     gateways = gateway_pods(
         kube.list(objects.POD, SYSTEM_NAMESPACE, labels=f"app={EAST_WEST_GATEWAY}"), EAST_WEST_GATEWAY
     )
-    return proxies_hold(kube, ready(gateways), ready(injected_pods(kube)), most=_EVERY_PROXY)
+    injected = injected_pods(kube)
+    held = proxies_hold(kube, gateways, injected, most=_EVERY_PROXY)
+    failed = {name: (problem,) for name, problem in held.silent.items()}
+    silent = _that_count(failed, ready((*gateways, *injected)), any_responds=bool(held.proxies))
+    left_out = len(held.silent) - len(silent)
+    return replace(held, silent=silent, running=held.running - left_out)
+
+
+def _that_count(
+    failed: Mapping[str, Sequence[Problem]], ready_pods: Iterable[Object], *, any_responds: bool
+) -> dict[str, Problem]:
+    """Why pods do not respond, without those that are not ready, unless none responds.
+
+    Args:
+        failed: By name, or by namespace/name.
+    """
+    named = {pod["metadata"]["name"] for pod in ready_pods}
+    return {
+        pod: problems[0]
+        for pod, problems in failed.items()
+        if not any_responds or pod.rpartition("/")[2] in named
+    }
 
 
 def unfit_lists(observed: Mapping[str, Observed], chains: Mapping[str, bytes | None]) -> Iterator[Problem]:
@@ -111,6 +143,17 @@ def unfit_lists(observed: Mapping[str, Observed], chains: Mapping[str, bytes | N
             fault = f"{CA_CRL}; the next CA has not signed a list yet"
         if fault:
             yield lists_do_not_fit(name, fault)
+
+
+def _none_runs(name: str) -> Problem:
+    return Problem(
+        code=Code.NOT_READY,
+        cluster=name,
+        message=f"no istiod of {name} runs",
+        seen=f"no running pod with app=istiod in {SYSTEM_NAMESPACE}",
+        expected="an istiod that shows under which CA it signs",
+        hint=Advice(kubectl(name, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app=istiod")),
+    )
 
 
 def _not_ours(name: str, seen: str) -> Problem:

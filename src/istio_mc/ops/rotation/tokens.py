@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import discovery, remote_access
 from istio_mc.checks.catalogue import EVERY
+from istio_mc.checks.model import Verdict
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import remote_secrets_of
 from istio_mc.domain.links.rotation import new_token_secret, token_secrets
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.links.state import ReaderToken
     from istio_mc.ops.rotation.prepare import Rotating
     from istio_mc.ops.session.session import Session
+    from istio_mc.ops.verify.verify import VerifyResult
 
 TOKEN, REPLACE, SYNC, DELETE = "token", "remote secrets", "discovery", "old token"
 SETTLE_S = 60.0
@@ -165,8 +167,13 @@ def more_rights(todo: Rotating, name: str) -> tuple[Right, ...]:
 
 
 def failing(session: Session, now: datetime) -> FailedChecks:
-    """What istiods lack before a token is replaced, which no rotation waits for."""
-    return FailedChecks(frozenset(map(gate.key_of, run_checks(session, _CHECKS, now).failed)))
+    """What istiods lack, or do not show, before a token is replaced: no rotation waits for it."""
+    return FailedChecks(frozenset(map(gate.key_of, _not_passed(run_checks(session, _CHECKS, now)))))
+
+
+def _not_passed(found: VerifyResult) -> list[Result]:
+    """What fails, and what is unknown: an istiod that does not respond may lack what it had."""
+    return [one for one in found.results if one.verdict in (Verdict.FAILED, Verdict.UNKNOWN)]
 
 
 def replace_token(
@@ -274,10 +281,11 @@ def _wait_for_istiods(
     waits = WaitReport(session.run.progress, name, SYNC)
     for left_s in poll_rounds(min(session.run.deadline, time.monotonic() + SETTLE_S), _POLL_S):
         results = run_checks(session, _CHECKS, now)
-        new = before.beyond(map(gate.key_of, results.failed))
+        not_passed = _not_passed(results)
+        new = before.beyond(map(gate.key_of, not_passed))
         missing = [
             one
-            for one in results.failed
+            for one in not_passed
             if one.target.peer == name and one.target.cluster in holders and gate.key_of(one) in new
         ]
         unknown = [one for one in results.facts.unreachable if one in (name, *holders)]
@@ -286,9 +294,25 @@ def _wait_for_istiods(
             return
         if unknown:
             raise ProblemError(*(each for one in unknown for each in results.facts.unreachable[one]))
-        waits(missing[0].sentence, left_s)
+        first = missing[0]
+        waits(first.sentence if first.problem else _lacking(name, first).message, left_s)
     session.run.progress(Event(name, SYNC, State.FAILED))
-    raise ProblemError(*(one.problem.on(str(one.target.cluster)) for one in missing if one.problem))
+    raise ProblemError(*dict.fromkeys(_lacking(name, one) for one in missing))
+
+
+def _lacking(name: str, found: Result) -> Problem:
+    """What an istiod of another cluster lacks of a cluster, or does not show."""
+    holder = str(found.target.cluster)
+    if found.problem:
+        return found.problem.on(holder)
+    return Problem(
+        code=Code.NOT_READY,
+        cluster=holder,
+        message=f"it is unknown what istiods of {holder} have of {name}",
+        seen=found.seen or f"{found.check.id} is unknown",
+        expected="every istiod shows what it has",
+        hint=Advice(kubectl(holder, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app=istiod")),
+    )
 
 
 def _stopped(name: str) -> Problem:
