@@ -251,6 +251,13 @@ class TestReplaced:
         assert (folder / "ca-key.pem").exists()
 
 
+def test_the_certificate_of_a_root_whose_key_is_elsewhere_is_kept_and_not_overwritten(store: CaStore) -> None:
+    with store.locked():
+        store.import_certificate(b"root")
+        store.import_certificate(b"another")
+    assert tree(store) == {"root-cert.pem": b"root"}
+
+
 class TestAPurge:
     """It removes the CA of a mesh whose root and intermediates have changed, and nothing else."""
 

@@ -70,6 +70,12 @@ def test_a_dry_run_changes_nothing_in_the_clusters_or_on_disk(mesh: Mesh) -> Non
     assert not mesh.certs.exists()
 
 
+def test_a_dry_run_shows_every_step_of_a_first_install(mesh: Mesh) -> None:
+    data = mesh.run("install", "--contexts", THREE, "--dry-run", "-o", "json").exits(0).data
+    shown = ["namespace", "cacerts", "istio", "expose", "gateway-api", "link"]
+    assert [steps(data, name) for name in mesh.names] == [shown] * 3
+
+
 def test_a_gateway_api_manifest_with_another_digest_than_mesh_yaml_pins_is_refused(mesh: Mesh) -> None:
     before = mesh.snapshots()
     manifest = str(RECORDED / "gateway-api.yaml")

@@ -46,6 +46,19 @@ def test_a_webhook_denial_is_an_error_of_its_cluster_with_the_webhooks_message(d
     assert WHY in error["seen"]
 
 
+def test_a_denial_of_what_istioctl_does_not_apply_is_reported_too(installed: Mesh) -> None:
+    kt, name = installed["kt"], "cross-network-gateway"
+    kt.delete(kt.get("Gateway", name, SYSTEM))
+    kt.faults.refuse(refusals.denied_by_webhook("v.example", WHY), "PATCH", path=f"/gateways/{name}")
+    assert errors(installed.run(*DRY_RUN).exits(3)) == [("admission-denied", "kt")]
+
+
+def test_what_would_not_be_applied_is_not_submitted(installed: Mesh) -> None:
+    denial = refusals.denied_by_webhook("v.example", WHY)
+    installed["kt"].faults.refuse(denial, "PATCH", path=f"/namespaces/{SYSTEM}/services/istiod")
+    assert errors(installed.run(*DRY_RUN).exits(0)) == []
+
+
 @pytest.mark.parametrize(
     ("refusal", "code"),
     [(RESTRICTED, "pod-security"), (refusals.denied_by_webhook("v.example", WHY), "admission-denied")],
