@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from istio_mc.domain.istio import documents
+from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.pki.cacerts import CaCerts, faults
@@ -113,6 +115,17 @@ class TestNextRun:
         swapped = applied(first) | {"kt": applied(first)["nhn"]}
         (step,) = settle(store, swapped).steps.values()
         assert "another intermediate" in step.reasons[0]
+
+    def test_says_so_where_the_roots_beside_the_stores_ca_are_others(self, store: CaStore) -> None:
+        def of(name: str) -> CaCerts:
+            secret = applied(first)[name].find(objects.SECRET, "cacerts")
+            return CaCerts.from_secret_data(secret["data"] if secret else {})
+
+        first = settle(store, dict.fromkeys(CLUSTERS, live()))
+        both = of("kt").root_cert + ca_certs("kt", "other").root_cert
+        changing = applied(first) | {"kt": running(replace(of("kt"), root_cert=both))}
+        (step,) = settle(store, changing).steps.values()
+        assert "other roots" in step.reasons[0]
 
 
 class TestRoots:

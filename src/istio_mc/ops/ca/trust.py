@@ -317,6 +317,8 @@ def _step(desired: CaCerts, live: LiveCa | None, *, swapped: bool) -> Step | Non
         reason = f"Secret cacerts is under another root: {live.root}"
     elif live.ca and live.ca.same_as(desired):
         return None
+    elif live.ca and live.ca.ca_cert == desired.ca_cert:
+        reason = "Secret cacerts has other roots or another chain for its CA than the folder"
     else:
         reason = "Secret cacerts contains another intermediate CA of the same root than the folder"
     return Step(plan.CACERTS, (reason,), (documents.cacerts(desired.secret_data()),))
