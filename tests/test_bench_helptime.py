@@ -31,6 +31,7 @@ def test_a_command_that_does_not_end_is_killed() -> None:
     assert time.perf_counter() - begin < 10
 
 
+@pytest.mark.thorough
 def test_the_measured_package_has_bytecode_like_an_installed_one() -> None:
     bytecode.compiled()
     source = Path(istio_mc.__file__)

@@ -420,6 +420,7 @@ class TestVerbose:
         assert json.loads(done.stdout)["status"] == "success"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("output", ["table", *in_thorough("json")])
 def test_a_full_disk_is_reported_in_a_sentence(output: str) -> None:
     with Path("/dev/full").open("w") as full:

@@ -36,6 +36,7 @@ def test_a_service_of_all_clusters_answers_from_all(reviewed: Mesh) -> None:
     assert answering(reviewed) == ["kt", "ncloud", "nhn"]
 
 
+@pytest.mark.thorough
 def test_a_cluster_that_is_not_linked_does_not_answer(reviewed: Mesh) -> None:
     kt = reviewed["kt"]
     kt.delete(kt.get("Secret", "istio-remote-secret-nhn-nks", SYSTEM))

@@ -215,6 +215,7 @@ def test_a_cluster_that_refuses_the_write_stops_it_before_any_other(serving: Mes
     all_changed(serving, old)
 
 
+@pytest.mark.thorough
 def test_an_istiod_that_does_not_follow_stops_it_before_the_next_cluster(serving: Mesh) -> None:
     old = cas(serving)
     (istiod,) = serving["kt"].istiods.running()

@@ -101,6 +101,7 @@ def of_istio(mesh: Mesh) -> list[object]:
     return [key for one in mesh.clusters.values() for key in one.store.everything() if "istio" in str(key)]
 
 
+@pytest.mark.thorough
 def test_an_uninstall_killed_repeatedly_is_finished_by_the_last_run(installed: Mesh) -> None:
     for write in UNINSTALLED_AT:
         assert installed.run("uninstall", "--yes", "--contexts", "kt,ncloud,nhn", dies_after=write).code == 1

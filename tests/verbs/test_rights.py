@@ -72,6 +72,7 @@ def test_a_right_that_a_verb_does_not_use_stops_nothing(installed: Mesh) -> None
     installed.run("sample", "deploy", "-o", "json").exits(0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("right", ["delete configmaps", "create leases", "patch deployments"])
 def test_an_upgrade_reports_them_of_all_clusters(old: Mesh, right: str) -> None:
     denied(old, right)

@@ -80,6 +80,7 @@ def test_deleting_its_secret_ends_it(installed: Mesh) -> None:
     assert accepted(installed["kt"]) == set()
 
 
+@pytest.mark.thorough
 def test_the_granted_expiry_is_reported(installed: Mesh) -> None:
     result = installed.run(*ONE).exits(0)
     (token,) = accepted(installed["kt"])
@@ -91,6 +92,7 @@ def test_the_granted_expiry_is_reported(installed: Mesh) -> None:
     assert result.warnings == []
 
 
+@pytest.mark.thorough
 def test_a_shorter_time_than_was_requested_is_a_warning(installed: Mesh) -> None:
     installed["kt"].faults.longest_token_s = 24 * 3600
     result = installed.run(*ONE).exits(0)
@@ -98,6 +100,7 @@ def test_a_shorter_time_than_was_requested_is_a_warning(installed: Mesh) -> None
     assert lives(installed["kt"]) == {timedelta(days=1)}
 
 
+@pytest.mark.thorough
 def test_what_renews_them_is_returned_on_a_schedule_that_the_granted_time_allows(installed: Mesh) -> None:
     installed["kt"].faults.longest_token_s = 24 * 3600
     renewal = installed.run(*ONE).exits(0).data["renewal"]
@@ -109,6 +112,7 @@ def test_what_renews_them_is_returned_on_a_schedule_that_the_granted_time_allows
     assert cron_job["spec"]["schedule"] == "0 */12 * * *"
 
 
+@pytest.mark.thorough
 def test_people_read_the_expiry_the_cron_job_and_the_line_of_ci(installed: Mesh) -> None:
     result = installed.run("link", "--rotate", "--expires", "90d", "--contexts", "kt").exits(0)
     assert ", expires 20" in result.stdout
@@ -116,6 +120,7 @@ def test_people_read_the_expiry_the_cron_job_and_the_line_of_ci(installed: Mesh)
     assert "kind: CronJob" in result.stdout
 
 
+@pytest.mark.thorough
 def test_tokens_that_do_not_expire_need_no_renewal(installed: Mesh) -> None:
     assert (
         installed.run("link", "--rotate", "--contexts", "kt", "-o", "json").exits(0).data["renewal"] is None
@@ -131,6 +136,7 @@ def test_a_later_link_or_install_keeps_them(installed: Mesh, words: tuple[str, .
     assert installed.snapshots() == before
 
 
+@pytest.mark.thorough
 def test_a_link_that_is_gone_is_made_again_with_the_token_that_expires(installed: Mesh) -> None:
     installed.run(*ONE).exits(0)
     ncloud = installed["ncloud"]
@@ -253,6 +259,7 @@ def test_the_right_to_request_tokens_is_needed_where_they_are(installed: Mesh) -
     assert error["seen"] == "denied: create serviceaccounts/token in istio-system"
 
 
+@pytest.mark.thorough
 def test_tokens_that_do_not_expire_need_no_right_to_request_them(installed: Mesh) -> None:
     installed["kt"].faults.denied.add("create serviceaccounts/token")
     installed.run("link", "--rotate", "--contexts", "kt").exits(0)

@@ -597,6 +597,7 @@ def fix_in_verify(mesh: Mesh, code: str) -> str:
     return str(message["hint"])
 
 
+@pytest.mark.thorough
 def test_verify_prints_the_same_commands_as_trace_for_pods_without_a_sidecar(sampled: Mesh) -> None:
     without_injection(sampled["nhn"])
     by_trace = [one["hint"] for one in trace(sampled, code=4).json["errors"]]

@@ -105,6 +105,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     look_at_pods_often(monkeypatch)
 
 
+@pytest.mark.thorough
 def test_every_cluster_is_brought_to_the_version_and_nothing_stays_held(old: Mesh) -> None:
     result = run(old, *TO).exits(0)
     assert versions(old) == dict.fromkeys(old.names, NEW)
@@ -165,6 +166,7 @@ def stopped_in_the_canary(old: Mesh) -> Result:
     return made_once(old, "upgrade stopped in the canary", make)
 
 
+@pytest.mark.thorough
 def test_a_gate_that_fails_in_the_canary_never_reaches_the_second_cluster(old: Mesh, stopped: Result) -> None:
     assert stopped.errors[0] == ("upgrade-gate", "kt")
     assert versions(old) == {"kt": NEW, "ncloud": OLD, "nhn": OLD}
@@ -300,6 +302,7 @@ def test_a_run_that_was_killed_is_continued_by_the_same_command(old: Mesh, phase
     assert {record_of(one)[0] for one in old.clusters.values() if record_of(one)} == {OLD}  # type: ignore[index]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("phase", ["held", "CRDs"])
 def test_after_a_kill_the_version_that_a_cluster_leaves_is_not_installed_again(old: Mesh, phase: str) -> None:
     run(old, *TO, "--canary", "kt", dies_after=PHASES[phase])

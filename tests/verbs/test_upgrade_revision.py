@@ -45,6 +45,7 @@ def control_planes(mesh: Mesh) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.thorough
 def test_by_revision_the_new_control_plane_takes_over_and_the_old_one_goes(old: Mesh) -> None:
     result = run(old, *REVISION).exits(0)
     assert control_planes(old) == {name: ["istiod-1-31"] for name in old.names}

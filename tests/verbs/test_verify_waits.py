@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from istio_mc.ops.verify import verify as op
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from tests.support.mesh import Mesh
 
@@ -31,6 +31,7 @@ def while_waiting(monkeypatch: pytest.MonkeyPatch, *happens: Callable[[], object
     return waits
 
 
+@pytest.mark.thorough
 def test_a_link_that_comes_later_is_waited_for_and_then_everything_is_checked_again(
     installed: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
