@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -35,6 +36,9 @@ CACERTS = "cacerts"
 PHASE_ANNOTATION = "istio-mc/root-phase"
 """Annotation of istiod's pods: the change of cacerts that they are to take up."""
 
+AGAIN_S = 10.0
+"""After how long kubelets are to look again at a Secret that istiod has not taken up."""
+
 _EVERY_PROXY = 1_000_000
 
 
@@ -58,18 +62,46 @@ def live_of(name: str, secret: Object | None) -> CaCerts:
 def write(kube: Kube, ca: CaCerts, phase: str) -> None:
     """Changes the CA in a cluster's Secret, and has istiod's pods take it up soon; other keys stay.
 
-    The kubelet writes a changed Secret into a pod within a minute or two, or when the pod changes
-    (Kubernetes, pkg/kubelet/kubelet.go, syncPod): so the pods get an annotation. Where this is refused, it
-    takes its time.
-
     Raises:
         ProblemError: The Secret cannot be changed.
     """
     kube.patch(objects.SECRET, CACERTS, SYSTEM_NAMESPACE, {"data": ca.secret_data()})
+    hurry(kube, phase)
+
+
+def hurry(kube: Kube, mark: str) -> None:
+    """Has the kubelets look at the Secret of istiod's pods now.
+
+    They write a changed Secret into a pod within a minute or two, or when the pod changes (Kubernetes,
+    pkg/kubelet/kubelet.go, syncPod): so the pods get an annotation. Where this is refused, it takes its time.
+
+    Args:
+        mark: Another value than the annotation has.
+    """
     with suppress(ProblemError):
         for pod in istiod_pods(kube):
-            body = {"metadata": {"annotations": {PHASE_ANNOTATION: phase}}}
+            body = {"metadata": {"annotations": {PHASE_ANNOTATION: mark}}}
             kube.patch(objects.POD, pod["metadata"]["name"], SYSTEM_NAMESPACE, body)
+
+
+class Hurry:
+    """Has kubelets look again while a changed Secret is waited for.
+
+    A kubelet that looks at a pod before it has heard of the Secret writes the former one once more, and then
+    looks after more than a minute only (seen on the lab, Kubernetes 1.33).
+    """
+
+    def __init__(self, kubes: Mapping[str, Kube], phase: str) -> None:
+        self._kubes, self._phase = kubes, phase
+        self._at, self._times = time.monotonic(), 1
+
+    def again(self, names: Iterable[str]) -> None:
+        """Has those of clusters look again, if the last time was a while ago."""
+        if time.monotonic() - self._at < AGAIN_S:
+            return
+        self._at, self._times = time.monotonic(), self._times + 1
+        for name in dict.fromkeys(names):
+            hurry(self._kubes[name], f"{self._phase}-{self._times}")
 
 
 def istiods_without(kube: Kube, ca: CaCerts) -> list[str]:

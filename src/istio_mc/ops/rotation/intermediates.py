@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.pki.cacerts import CaCerts
     from istio_mc.gateways.host.intermediate_store import NextCas
+    from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.ca.options import CaOptions
     from istio_mc.ops.session.session import Session
 
@@ -275,6 +276,7 @@ def _change(
     kube = session.clusters.kubes[name]
     secret = kube.get(objects.SECRET, cacerts.CACERTS, SYSTEM_NAMESPACE)
     live = cacerts.live_of(name, secret)
+    phase = f"intermediate-{_own(following)[:8].lower()}"
     if signing(live).certificate == signing(following).certificate:
         session.run.progress(Event(name, WRITE, State.UNCHANGED))
     else:
@@ -285,19 +287,30 @@ def _change(
             if own is None or state.holds_another_key(own):
                 todo.store.keep_replaced(todo.members[name].cluster_id, state.contents)
             kube_ca = replace(following, root_cert=live.root_cert)
-            cacerts.write(kube, kube_ca, f"intermediate-{_own(following)[:8].lower()}")
+            cacerts.write(kube, kube_ca, phase)
     session.run.progress(Event(name, SIGN, State.STARTED))
     istiod = topology.mesh_of(session.settings).istiod
-    old: list[str] = []
+    missing: tuple[Problem, ...] = ()
     waits = WaitReport(session.run.progress, name, SIGN)
+    hurry = cacerts.Hurry(session.clusters.kubes, phase)
     for left_s in poll_rounds(min(session.run.deadline, time.monotonic() + GATE_S), _POLL_S):
-        old = cacerts.istiods_without(kube, following)
-        if not old:
+        missing = _lacking(kube, following, istiod)
+        if not missing:
             session.run.progress(Event(name, SIGN, State.DONE))
             return
-        waits(", ".join(old), left_s)
+        waits(str(missing[0].seen), left_s)
+        hurry.again([name])
     session.run.progress(Event(name, SIGN, State.FAILED))
-    raise ProblemError(_does_not_follow(name, istiod, old))
+    raise ProblemError(*missing)
+
+
+def _lacking(kube: Kube, following: CaCerts, istiod: str) -> tuple[Problem, ...]:
+    """The errors of istiods that do not sign with the next CA, or do not show with which."""
+    try:
+        old = cacerts.istiods_without(kube, following)
+    except ProblemError as error:  # it may respond later
+        return error.problems
+    return (_does_not_follow(kube.context, istiod, old),) if old else ()
 
 
 def _complete(begun: NextCas | None) -> dict[str, CaCerts]:

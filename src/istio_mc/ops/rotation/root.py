@@ -462,6 +462,7 @@ def _wait(session: Session, todo: RootRotating, root: NewRoot, phase: Phase, nam
     mesh = topology.mesh_of(session.settings)
     missing: list[Problem] = []
     waits = WaitReport(session.run.progress, None, todo.title(phase))
+    hurry = cacerts.Hurry(session.clusters.kubes, phase.name.lower())
     for left_s in poll_rounds(min(session.run.deadline, time.monotonic() + GATE_S), _POLL_S):
         work = partial(_missing, session, root, phase, todo.read.members, mesh.istiod)
         found, failures = session.clusters.each(work, names)
@@ -469,6 +470,7 @@ def _wait(session: Session, todo: RootRotating, root: NewRoot, phase: Phase, nam
         if not missing:
             return
         waits(few((f"{one.cluster}: {one.seen}" for one in missing), 2), left_s)
+        hurry.again(name for name, problems in found.items() if problems)
     raise ProblemError(*missing)
 
 
