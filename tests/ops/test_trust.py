@@ -116,7 +116,7 @@ class TestNextRun:
         (step,) = settle(store, swapped).steps.values()
         assert "another intermediate" in step.reasons[0]
 
-    def test_says_so_where_the_roots_beside_the_stores_ca_are_others(self, store: CaStore) -> None:
+    def test_names_the_roots_where_the_ca_is_that_of_the_store(self, store: CaStore) -> None:
         def of(name: str) -> CaCerts:
             secret = applied(first)[name].find(objects.SECRET, "cacerts")
             return CaCerts.from_secret_data(secret["data"] if secret else {})
