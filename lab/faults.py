@@ -25,7 +25,7 @@ from pathlib import Path
 
 from lab import node, settings
 from lab.errors import LabError
-from lab.proc import processes, run
+from lab.proc import comm, processes, run
 
 # Tables that neither kube-proxy nor the CNI plugins write to.
 _RULES = (
@@ -140,6 +140,11 @@ def _signal(program: str, word: str, what: signal.Signals) -> None:
     for pid, words in processes():
         if Path(words[0]).name == program and word in words:
             os.kill(pid, what)
+            # nsenter stops together with what it has started, and would not notice its end.
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+            parent = int(stat.rpartition(")")[2].split()[1])
+            if what is signal.SIGCONT and comm(parent) == "nsenter":
+                os.kill(parent, what)
 
 
 def stop_agent(pod: str) -> None:
