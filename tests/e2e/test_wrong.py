@@ -91,24 +91,6 @@ def test_values_that_the_cluster_refuses_are_answered_with_the_command_to_paste(
     mesh.run("verify", "--wait", "20s").exits(0)
 
 
-def test_an_istiod_that_crashes_at_start_ends_the_wait_with_the_last_line_of_its_log(
-    mesh: Site, tmp_path: Path
-) -> None:
-    clusters = [dict(entry) for entry in mesh.settings["clusters"]]
-    clusters[2]["values"] = {"global": {"logging": {"level": "default:nonsense"}}}
-    wrong = Site.at(tmp_path, certs=mesh.certs, clusters=clusters)
-
-    result = wrong.run("install", "-o", "json").exits(3)
-
-    (error,) = result.json["errors"]
-    assert (error["cluster"], error["code"]) == ("nhn", "pod-crashing")
-    assert "container discovery: CrashLoopBackOff, exit code 255" in error["seen"]
-    assert "invalid output level 'nonsense'" in error["seen"]
-    assert "container discovery" in result.stderr
-    mesh.run("install").exits(0)
-    mesh.run("verify", "--wait", "20s").exits(0)
-
-
 def test_rights_that_a_user_lacks_are_named_before_the_first_change(mesh: Site, tmp_path: Path) -> None:
     kubectl("kt", "apply", "-f", "-", stdin=READ_ONLY)
     try:

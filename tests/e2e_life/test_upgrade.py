@@ -178,6 +178,9 @@ def test_faults_of_istiod_image_and_gateway_stop_it_by_name_and_no_request_fails
     found = set(codes(stopped.exits(1)))
     assert found >= {("pod-crashing", "kt"), ("image-not-pulled", "ncloud"), ("pod-unschedulable", "nhn")}
     assert found >= {("upgrade-stopped", name) for name in CONTEXTS}
+    crashing = next(one["seen"] for one in stopped.json["errors"] if one["code"] == "pod-crashing")
+    assert "container discovery: CrashLoopBackOff, exit code 255" in crashing
+    assert "invalid output level 'x'" in crashing
     assert all(ready_pods(name, "istiod") and ready_pods(name, "istio-ingressgateway") for name in CONTEXTS)
 
 
