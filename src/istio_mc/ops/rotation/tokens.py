@@ -297,7 +297,8 @@ def _wait_for_istiods(
         first = missing[0]
         waits(first.sentence if first.problem else _lacking(name, first).message, left_s)
     session.run.progress(Event(name, SYNC, State.FAILED))
-    raise ProblemError(*dict.fromkeys(_lacking(name, one) for one in missing))
+    failed = [one for one in missing if one.problem]  # these are why others are unknown
+    raise ProblemError(*dict.fromkeys(_lacking(name, one) for one in failed or missing))
 
 
 def _lacking(name: str, found: Result) -> Problem:
