@@ -41,10 +41,10 @@ demo: .venv/ready ## Three real clusters, one mesh, and the matrix of who answer
 	@echo "The clusters stay up:   eval \"\$$($(LAB) env)\"   then kubectl, istioctl, .venv/bin/istio-mc …"
 	@echo "Take them away again:   make lab-down"
 
-check: .venv/ready ## What needs no lab and is quick: lint, types, layers, tests (about a minute and a half)
+check: .venv/ready ## What needs no lab and is quick: lint, types, layers, tests (about two minutes)
 	@tests/run.sh check
 
-test: .venv/ready ## Everything, the lab included (about an hour; the first time builds the lab)
+test: .venv/ready ## Everything, the lab included (about 45 minutes; the first time builds the lab)
 	@tests/run.sh all
 
 lab-up: .venv/ready ## Bring up three kubeadm clusters: kt, ncloud, nhn
