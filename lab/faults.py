@@ -140,11 +140,16 @@ def _signal(program: str, word: str, what: signal.Signals) -> None:
     for pid, words in processes():
         if Path(words[0]).name == program and word in words:
             os.kill(pid, what)
-            # nsenter stops together with what it has started, and would not notice its end.
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-            parent = int(stat.rpartition(")")[2].split()[1])
-            if what is signal.SIGCONT and comm(parent) == "nsenter":
-                os.kill(parent, what)
+            if what is signal.SIGCONT:
+                _continue_nsenter(pid)
+
+
+def _continue_nsenter(pid: int) -> None:
+    """Let the nsenter go on that stopped together with what it has started: it would not notice its end."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    parent = int(stat.rpartition(")")[2].split()[1])
+    if comm(parent) == "nsenter":
+        os.kill(parent, signal.SIGCONT)
 
 
 def stop_agent(pod: str) -> None:

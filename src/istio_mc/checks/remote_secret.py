@@ -11,6 +11,7 @@ from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.identity import IDENTITY, conflicting_ids, explained_by_identity
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
+from istio_mc.domain.istio.istiod import list_istiods
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import RemoteSecret, by_cluster
 from istio_mc.domain.links.state import UNKNOWN_TOKEN, link_step, remote_secrets, token_in
@@ -102,7 +103,7 @@ def _istiods(facts: Facts, target: Target) -> Finding:
         message="no istiod pod is running",
         seen="no Pod with label app=istiod in phase Running",
         expected="at least one",
-        hint=Advice(kubectl(name, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app=istiod")),
+        hint=list_istiods(name),
     )
     return Finding("no istiod", problem)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from istio_mc.domain.hint import kubectl
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.choice import istiod_version
 from istio_mc.domain.istio.releases import minor_of
 from istio_mc.domain.kube.objects import environment, labels_of
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from istio_mc.domain.hint import Command
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.observed import Observed
+
+
+def list_istiods(context: str) -> Advice:
+    """The command that lists a cluster's istiod pods."""
+    return Advice(kubectl(context, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app=istiod"))
 
 
 def restart_istiod(context: str, deployment: str) -> Command:

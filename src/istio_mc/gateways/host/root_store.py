@@ -33,9 +33,8 @@ def current_store(folder: Path, deadline: float = math.inf, progress: Progress =
     Raises:
         ProblemError: `file-unreadable`.
     """
-    return _store_named(CaStore(folder, deadline, progress), CURRENT_ROOT) or CaStore(
-        folder, deadline, progress
-    )
+    base = CaStore(folder, deadline, progress)
+    return _store_named(base, CURRENT_ROOT) or base
 
 
 def next_store(base: CaStore) -> CaStore | None:

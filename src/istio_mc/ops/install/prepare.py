@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from istio_mc.gateways.host.ca_store import CaStore
     from istio_mc.gateways.istio.istioctl import Istioctl
     from istio_mc.ops.ca.options import CaOptions
+    from istio_mc.ops.install.planning import IstioObjects
     from istio_mc.ops.session.run import Run
     from istio_mc.ops.session.session import Session
 
@@ -128,7 +129,7 @@ def prepare(
         cluster, live = clusters[name], observed[name]
         istio_objects = read_istio(session, mesh, cluster, live, istioctl)
         step = istio_step(mesh, cluster, live, istio_objects)
-        at_risk[name] = _values_at_risk(session, mesh, cluster, live, istioctl)
+        at_risk[name] = _values_at_risk(session, mesh, cluster, live, istioctl, istio_objects)
         standing = desired_remote_gateways(name, clusters, observed)
         made = plan_cluster(mesh, cluster, live, trusted, step, gateway_api, standing)
         _report_unchanged(session.run, made)
@@ -144,7 +145,12 @@ def prepare(
 
 
 def _values_at_risk(
-    session: Session, mesh: Mesh, cluster: Cluster, live: Observed, istioctl: Istioctl
+    session: Session,
+    mesh: Mesh,
+    cluster: Cluster,
+    live: Observed,
+    istioctl: Istioctl,
+    read: IstioObjects | None,
 ) -> list[str]:
     """The values in a cluster that an install would reset, because there is no mesh.yaml."""
     if session.settings.file is not None:
@@ -152,9 +158,10 @@ def _values_at_risk(
     if live.mesh_id and live.istiods and live.find(objects.DEPLOYMENT, mesh.istiod) is None:
         return ["istio.revision"]
     stored = live.find(objects.CONFIG_MAP, config_map_of(mesh.revision))
-    return (
-        lost_values([stored], manifest_for(session, mesh, cluster, istioctl), mesh.revision) if stored else []
-    )
+    if stored is None:
+        return []
+    desired = read.desired if read else manifest_for(session, mesh, cluster, istioctl)
+    return lost_values([stored], desired, mesh.revision)
 
 
 def _chosen(session: Session, observed: Mapping[str, Observed], today: date) -> IstioChoice:

@@ -7,10 +7,10 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from istio_mc.domain.hint import Advice, kubectl
-from istio_mc.domain.istio.istiod import CA_CRL, crl_fault, reads_crl
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.istio.istiod import CA_CRL, crl_fault, list_istiods, reads_crl
 from istio_mc.domain.istio.proxies import gateway_pods, ready
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
@@ -25,12 +25,14 @@ from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold
 from istio_mc.ops.ca.trust import lists_do_not_fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from istio_mc.domain.istio.proxies import ProxiesHold
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.observed import Observed
     from istio_mc.gateways.kube.client import Kube
+
+T = TypeVar("T")
 
 CACERTS = "cacerts"
 PHASE_ANNOTATION = "istio-mc/root-phase"
@@ -121,7 +123,7 @@ def istiods_without(kube: Kube, ca: CaCerts) -> list[str]:
     shown, failed = results_in_time(calls, context=kube.context)
     silent = _that_count(failed, ready(pods.values()), any_responds=bool(shown))
     if silent:
-        raise ProblemError(*silent.values())
+        raise ProblemError(*(problems[0] for problems in silent.values()))
     return [pod for pod, one in shown.items() if not issued_by(one.certificate, certificate)]
 
 
@@ -139,26 +141,19 @@ def every_proxy(kube: Kube) -> ProxiesHold:
     )
     injected = injected_pods(kube)
     held = proxies_hold(kube, gateways, injected, most=_EVERY_PROXY)
-    failed = {name: (problem,) for name, problem in held.silent.items()}
-    silent = _that_count(failed, ready((*gateways, *injected)), any_responds=bool(held.proxies))
+    silent = _that_count(held.silent, ready((*gateways, *injected)), any_responds=bool(held.proxies))
     left_out = len(held.silent) - len(silent)
     return replace(held, silent=silent, running=held.running - left_out)
 
 
-def _that_count(
-    failed: Mapping[str, Sequence[Problem]], ready_pods: Iterable[Object], *, any_responds: bool
-) -> dict[str, Problem]:
+def _that_count(failed: Mapping[str, T], ready_pods: Iterable[Object], *, any_responds: bool) -> dict[str, T]:
     """Why pods do not respond, without those that are not ready, unless none responds.
 
     Args:
         failed: By name, or by namespace/name.
     """
     named = {pod["metadata"]["name"] for pod in ready_pods}
-    return {
-        pod: problems[0]
-        for pod, problems in failed.items()
-        if not any_responds or pod.rpartition("/")[2] in named
-    }
+    return {pod: why for pod, why in failed.items() if not any_responds or pod.rpartition("/")[2] in named}
 
 
 def unfit_lists(observed: Mapping[str, Observed], chains: Mapping[str, bytes | None]) -> Iterator[Problem]:
@@ -184,7 +179,7 @@ def _none_runs(name: str) -> Problem:
         message=f"no istiod of {name} runs",
         seen=f"no running pod with app=istiod in {SYSTEM_NAMESPACE}",
         expected="an istiod that shows under which CA it signs",
-        hint=Advice(kubectl(name, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app=istiod")),
+        hint=list_istiods(name),
     )
 
 

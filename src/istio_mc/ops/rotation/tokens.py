@@ -16,7 +16,8 @@ from istio_mc.checks import discovery, remote_access
 from istio_mc.checks.catalogue import EVERY
 from istio_mc.checks.model import Verdict
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.hint import Advice, istio_mc, kubectl
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio.istiod import list_istiods
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import remote_secrets_of
 from istio_mc.domain.links.rotation import new_token_secret, token_secrets
@@ -173,7 +174,7 @@ def failing(session: Session, now: datetime) -> FailedChecks:
 
 def _not_passed(found: VerifyResult) -> list[Result]:
     """What fails, and what is unknown: an istiod that does not respond may lack what it had."""
-    return [one for one in found.results if one.verdict in (Verdict.FAILED, Verdict.UNKNOWN)]
+    return [*found.failed, *(one for one in found.results if one.verdict is Verdict.UNKNOWN)]
 
 
 def replace_token(
@@ -312,7 +313,7 @@ def _lacking(name: str, found: Result) -> Problem:
         message=f"it is unknown what istiods of {holder} have of {name}",
         seen=found.seen or f"{found.check.id} is unknown",
         expected="every istiod shows what it has",
-        hint=Advice(kubectl(holder, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app=istiod")),
+        hint=list_istiods(holder),
     )
 
 

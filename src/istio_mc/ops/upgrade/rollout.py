@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.discovery import ready_addresses
-from istio_mc.domain.istio.istiod import restart_istiod, running_istiods, unavailable
+from istio_mc.domain.istio.istiod import restart_istiod, unavailable
 from istio_mc.domain.istio.proxies import ready
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
@@ -25,7 +25,7 @@ from istio_mc.domain.mesh import EAST_WEST_GATEWAY, REVISION_LABEL, SYSTEM_NAMES
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.upgrade import rollout
 from istio_mc.gateways.host.parallel import all_of, poll_rounds
-from istio_mc.gateways.istio.istiod import read_view
+from istio_mc.gateways.istio.istiod import istiod_pods, read_view
 from istio_mc.gateways.kube.leases import server_time
 from istio_mc.ops.install.install import run_istioctl
 from istio_mc.ops.install.wait import watch_pods
@@ -207,7 +207,7 @@ class _Rollout:
         if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
             return f"for Deployment {self._istiod}: its controller has not processed the last change"
         digest = self._newest(deployment)
-        pods = running_istiods(self._kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod"))
+        pods = istiod_pods(self._kube)
         own = labels_of(deployment).get(REVISION_LABEL)
         before = revision_label(self._move.leaves) if self._move else own
         of_it = [pod for pod in pods if labels_of(pod).get(REVISION_LABEL) == own]
