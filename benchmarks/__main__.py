@@ -13,6 +13,7 @@ from benchmarks import (
     bytecode,
     clean,
     clusters,
+    delay,
     helptime,
     machine,
     report,
@@ -29,12 +30,15 @@ from lab.log import log_line
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PARTS = {
     "install": "Install",
+    "distant": "Install, distant API servers",
     "verify": "Verify",
     "clusters": "Many clusters",
     "services": "Many Services",
     "help": "Help",
 }
 """What is measured, and its heading in the results."""
+ROUND_TRIPS_MS = (5, 50)
+"""Delays of distant API servers."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,14 +70,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     desired = [options.only] if options.only else list(PARTS)
-    if {"install", "verify"} & set(desired):
+    if {"install", "distant", "verify"} & set(desired):
         if os.geteuid() != 0:
             raise LabError("the lab's clusters are its root's: run this with sudo")
         if faults := health.faults():
             raise LabError(f"{faults[0]}: run `make lab-up` first")
     _use_the_lab()
     bytecode.compiled()
-    step = steptool.gather() if "install" in desired else None
+    step = steptool.gather() if {"install", "distant"} & set(desired) else None
     measured = {part: _measure(part, options, step) for part in PARTS if part in desired}
     date, about = machine.date(), machine.about(step, programs=set(desired) != {"services"})
     parts = {PARTS[part]: report.dated(text, date) for part, (text, _) in measured.items()}
@@ -92,6 +96,9 @@ def _measure(part: str, options: argparse.Namespace, step: Path | None) -> tuple
     if part == "install" and step:
         installs = _installs(options.rounds, options.patience, step)
         return report.installs(installs), installs.verdict()
+    if part == "distant" and step:
+        far = {ms: _installs(options.rounds, options.patience, step, ms) for ms in ROUND_TRIPS_MS}
+        return report.distant(far), [fault for found in far.values() for fault in found.verdict()]
     if part == "verify":
         comparison = sequence.measure(options.rounds, options.patience)
         return report.queries(comparison), comparison.verdict()
@@ -112,12 +119,12 @@ def _use_the_lab() -> None:
     os.environ["PATH"] = os.pathsep.join((str(settings.BIN), os.environ.get("PATH", os.defpath)))
 
 
-def _installs(rounds: int, patience: float, step: Path) -> Installs:
+def _installs(rounds: int, patience: float, step: Path, round_trip_ms: float = 0) -> Installs:
     """Runs the sides by turns; before each, Istio is removed, and the machine is idle."""
     turns = (
         lambda folder, busy: sides.scripts(folder, busy, step),
         sides.install,
-        sides.alone,
+        *(() if round_trip_ms else (sides.alone,)),
     )
     done: list[Round] = []
     try:
@@ -125,7 +132,10 @@ def _installs(rounds: int, patience: float, step: Path) -> Installs:
             for turn in turns:
                 clean.clean(sides.CONTEXTS)
                 busy = machine.quiet(patience)
-                with tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
+                with (
+                    tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder,
+                    delay.delayed(round_trip_ms),
+                ):
                     one = turn(Path(folder), busy)
                 done.append(one)
                 log_line(f"{one.side}: {one.seconds:.1f} s" + "".join(f"; {fault}" for fault in one.faults))

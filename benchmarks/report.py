@@ -58,6 +58,23 @@ def installs(found: Installs) -> str:
     return "\n\n".join(parts)
 
 
+def distant(found: Mapping[int, Installs]) -> str:
+    """Render the medians of both sides for each round-trip time, in milliseconds."""
+    rows = [
+        (
+            f"{milliseconds} ms",
+            *(f"{one.median(side):.1f} s" for side in (SCRIPTS, INSTALL)),
+            f"{one.ratio:.2f}",
+        )
+        for milliseconds, one in found.items()
+        if one.of(SCRIPTS) and one.of(INSTALL)
+    ]
+    shown = [table(("round trip", SCRIPTS, INSTALL, "of the scripts'"), rows)]
+    disturbed = sum(one.disturbed for one in found.values())
+    rounds = sum(len(one.rounds) for one in found.values())
+    return "\n\n".join([*shown, *_disturbed(disturbed, rounds)])
+
+
 def _disturbed(disturbed: int, rounds: int) -> list[str]:
     if not disturbed:
         return []

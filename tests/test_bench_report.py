@@ -9,7 +9,7 @@ import pytest
 from benchmarks.comparison import SEQUENCE, VERIFY, Comparison, Turn
 from benchmarks.growth import Crowd, Crowds, Growth, Size
 from benchmarks.measured import ALONE, INSTALL, SCRIPTS, Help, Installs, Round
-from benchmarks.report import BEGIN, END, crowds, growth, helps, installs, queries, rewritten, table
+from benchmarks.report import BEGIN, END, crowds, distant, growth, helps, installs, queries, rewritten, table
 from benchmarks.timing import Step
 
 
@@ -82,6 +82,14 @@ def test_the_steps_shown_are_those_of_the_round_nearest_the_median() -> None:
 def test_rounds_that_others_disturbed_are_reported() -> None:
     rounds = (Round(SCRIPTS, 60.0, (), 0.9), Round(INSTALL, 25.0, (), 0.1))
     assert "before 1 of 2 rounds" in installs(Installs(rounds))
+
+
+def test_each_round_trip_time_has_its_medians_and_ratio() -> None:
+    lines = distant({5: turns(), 50: turns(install=(31.0, 31.0, 31.0))}).splitlines()
+    assert [line.split("|")[1:-1] for line in lines if " ms " in line] == [
+        [" 5 ms       ", "            62.0 s ", "           25.0 s ", "            0.40 "],
+        [" 50 ms      ", "            62.0 s ", "           31.0 s ", "            0.50 "],
+    ]
 
 
 def test_where_no_round_counts_there_is_no_ratio() -> None:
