@@ -25,7 +25,6 @@ from tests.support.world import CLUSTERS, MESH
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from istio_mc.domain.mesh import Cluster
     from istio_mc.ops.install.prepare import Prepared
     from istio_mc.ops.session.session import Session
 
@@ -112,11 +111,11 @@ class TestTheStepsOfACluster:
         def do(
             _session: object,
             _prepared: object,
-            cluster: Cluster,
+            todo: ClusterPlan,
             steps: tuple[Step, ...],
             on_done: Callable[[Step], None],
         ) -> None:
-            assert cluster is CLUSTERS["kt"]
+            assert todo.cluster is CLUSTERS["kt"]
             for step in steps:
                 if step.name == "fails":
                     raise ProblemError(FAILED)
@@ -166,7 +165,7 @@ class TestTheStepsOfACluster:
 @pytest.mark.parametrize(
     ("name", "by"),
     [
-        (plan.ISTIO, ["istioctl"]),
+        (plan.ISTIO, ["ahead", "istioctl"]),
         (plan.RESTART, ["restart istiod"]),
         (plan.REMOTE_GATEWAYS, ["remote gateways"]),
         (plan.EXPOSE, ["apply one", "apply two"]),
@@ -184,6 +183,7 @@ def test_each_step_is_done_in_its_own_way_and_noted(
         yield
 
     monkeypatch.setattr(install, "write_operator", lambda *_: None)
+    monkeypatch.setattr(install, "apply_ahead", lambda *_: calls.append("ahead"))
     monkeypatch.setattr(install, "run_istioctl", lambda *_: calls.append("istioctl"))
     monkeypatch.setattr(install, "_restart", lambda _s, _c, deployment: calls.append(f"restart {deployment}"))
     monkeypatch.setattr(install, "apply_remote_gateways", lambda *_: calls.append("remote gateways"))
@@ -195,6 +195,7 @@ def test_each_step_is_done_in_its_own_way_and_noted(
     steps = (Step(name, ("why", "and why"), (crd("one"), crd("two"))),)
 
     done: list[Step] = []
-    install._do(cast("Session", session), prepared, CLUSTERS["kt"], steps, done.append)
+    todo = ClusterPlan(CLUSTERS["kt"], Observed("v1", {}), steps)
+    install._do(cast("Session", session), prepared, todo, steps, done.append)
 
     assert (sorted(calls), events, done) == (by, [("kt", name, "why")], [*steps])

@@ -149,15 +149,16 @@ class Kube:
         head = {"apiVersion": kind.api_version, "kind": kind.kind}
         return [head | item for item in answer.get("items") or []]
 
-    def apply(self, document: Object, *, dry_run: bool = False) -> Object:
+    def apply(self, document: Object, *, manager: str = FIELD_MANAGER, dry_run: bool = False) -> Object:
         """Server-side apply: sets the fields in the document and leaves all other fields unchanged.
 
         Args:
+            manager: The field manager; fields that it set before and that the document lacks are removed.
             dry_run: Only admission, without storing (server-side dry run).
         """
         kind = kind_of(document)
         metadata = document["metadata"]
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"} | (_DRY_RUN if dry_run else {})
+        query = {"fieldManager": manager, "force": "true"} | (_DRY_RUN if dry_run else {})
         return self.request(
             "PATCH",
             kind.path(metadata.get("namespace"), metadata["name"]),

@@ -26,6 +26,7 @@ from istio_mc.gateways.istio.proxies import injected_pods
 from istio_mc.gateways.kube import credentials
 from istio_mc.gateways.kube.snapshot import read_services
 from istio_mc.ops import link as linking
+from istio_mc.ops.install.ahead import apply_ahead, lacks_istio
 from istio_mc.ops.install.manifest import manifest_for
 from istio_mc.ops.install.prepare import Prepared, prepare
 from istio_mc.ops.install.wait import missing_in_files, wait_ready, wait_rolled_out, watch_pods
@@ -240,7 +241,7 @@ def _apply_plan(
 
     def in_order() -> None:
         try:
-            _do(session, prepared, todo.cluster, first, on_done)
+            _do(session, prepared, todo, first, on_done)
             done.set()
         finally:
             ended.set()
@@ -248,10 +249,10 @@ def _apply_plan(
     def when_istiod_starts() -> None:
         kube = session.clusters.kubes[todo.cluster.context]
         if _istiod_starts(kube, prepared.mesh.istiod, ended, session.run.deadline) or done.is_set():
-            _do(session, prepared, todo.cluster, beside, on_done)
+            _do(session, prepared, todo, beside, on_done)
 
     all_of({"in order": in_order, "beside": when_istiod_starts} if beside else {"in order": in_order})
-    _do(session, prepared, todo.cluster, last, on_done)
+    _do(session, prepared, todo, last, on_done)
 
 
 def _istiod_starts(kube: Kube, istiod: str, ended: threading.Event, until: float) -> bool:
@@ -271,10 +272,11 @@ def _istiod_starts(kube: Kube, istiod: str, ended: threading.Event, until: float
 def _do(
     session: Session,
     prepared: Prepared,
-    cluster: Cluster,
+    todo: ClusterPlan,
     steps: tuple[Step, ...],
     on_done: Callable[[Step], None],
 ) -> None:
+    cluster = todo.cluster
     context = cluster.context
     kube = session.clusters.kubes[context]
     for step in steps:
@@ -282,6 +284,8 @@ def _do(
         with session.run.step(context, step.name, step.reasons[0]):
             if step.name == plan.ISTIO:
                 document = write_operator(session.run.folder, prepared.mesh, cluster)
+                if lacks_istio(todo.observed):
+                    apply_ahead(session, prepared.mesh, cluster, prepared.istioctl)
                 run_istioctl(session, prepared.istioctl, prepared.mesh.istiod, cluster, document)
             elif step.name == plan.RESTART:
                 _restart(session, cluster, prepared.mesh.istiod)
