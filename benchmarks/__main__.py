@@ -121,11 +121,7 @@ def _use_the_lab() -> None:
 
 def _installs(rounds: int, patience: float, step: Path, round_trip_ms: float = 0) -> Installs:
     """Runs the sides by turns; before each, Istio is removed, and the machine is idle."""
-    turns = (
-        lambda folder, busy: sides.scripts(folder, busy, step),
-        sides.install,
-        *(() if round_trip_ms else (sides.alone,)),
-    )
+    turns = (lambda folder, busy: sides.scripts(folder, busy, step), sides.install, sides.alone)
     done: list[Round] = []
     try:
         for _ in range(rounds):

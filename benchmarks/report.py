@@ -59,17 +59,18 @@ def installs(found: Installs) -> str:
 
 
 def distant(found: Mapping[int, Installs]) -> str:
-    """Render the medians of both sides for each round-trip time, in milliseconds."""
+    """Render the medians of both sides, and of one cluster, for each round-trip time in milliseconds."""
     rows = [
         (
             f"{milliseconds} ms",
             *(f"{one.median(side):.1f} s" for side in (SCRIPTS, INSTALL)),
             f"{one.ratio:.2f}",
+            f"{one.median(ALONE):.1f} s",
         )
         for milliseconds, one in found.items()
-        if one.of(SCRIPTS) and one.of(INSTALL)
+        if all(map(one.of, (SCRIPTS, INSTALL, ALONE)))
     ]
-    shown = [table(("round trip", SCRIPTS, INSTALL, "of the scripts'"), rows)]
+    shown = [table(("round trip", SCRIPTS, INSTALL, "of the scripts'", ALONE), rows)]
     disturbed = sum(one.disturbed for one in found.values())
     rounds = sum(len(one.rounds) for one in found.values())
     return "\n\n".join([*shown, *_disturbed(disturbed, rounds)])

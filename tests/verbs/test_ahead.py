@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.ops.install import install
+from istio_mc.ops.install import ahead, install
 from tests.support import refusals
 from tests.support.comparing import Compared, compared
 
@@ -71,3 +71,14 @@ def test_what_is_refused_ahead_is_left_to_istioctl(mesh: Mesh) -> None:
     mesh["kt"].faults.refuse(NO, "PATCH", path="/configmaps/istio-sidecar-injector", times=1)
     mesh.run("install", "--contexts", THREE).exits(0)
     assert writes(mesh["kt"], ISTIOD) == 1  # its pods need what was refused
+
+
+def test_an_api_server_that_falls_silent_is_soon_left_to_istioctl(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "_SILENCE_S", 0.1)
+    kt = mesh["kt"]
+    mesh.when(r"PATCH .*/configmaps/istio-sidecar-injector", lambda: setattr(kt.faults, "slow_s", 0.5))
+    mesh.when(r"PATCH .*/customresourcedefinitions/.*istio", lambda: setattr(kt.faults, "slow_s", 0.0))
+    mesh.run("install", "--contexts", THREE).exits(0)
+    assert writes(kt, ISTIOD) == 1
