@@ -117,8 +117,14 @@ def _init(cluster: Cluster, inside: node.Inside) -> None:
         raise LabError(f"{cluster.name}: kubeadm init ended with exit code {code}: {tail}")
 
 
+_AGAIN = 'while :; do "$@"; echo "the kubelet ended with exit code $?"; sleep 1; done'
+
+
 def start_kubelet(cluster: Cluster, inside: node.Inside) -> None:
-    """Start the kubelet with what kubeadm wrote for it."""
+    """Start the kubelet with what kubeadm wrote for it, and again where it ends, as systemd does.
+
+    It can crash: one of 1.33.13 did where a pod was deleted while it was being started (doPodResizeAction).
+    """
     options = [
         "--kubeconfig=/etc/kubernetes/kubelet.conf",
         "--config=/var/lib/kubelet/config.yaml",
@@ -126,7 +132,7 @@ def start_kubelet(cluster: Cluster, inside: node.Inside) -> None:
         f"--hostname-override={cluster.name}",
         f"--node-ip={cluster.address}",
     ]
-    inside.start(["/opt/bin/kubelet", *options], f"{cluster.name}-kubelet")
+    inside.start(["/bin/sh", "-c", _AGAIN, "again", "/opt/bin/kubelet", *options], f"{cluster.name}-kubelet")
 
 
 def _addons(cluster: Cluster, inside: node.Inside, kubectl: Kubectl) -> None:

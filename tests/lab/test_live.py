@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from lab import down, faults, health, images, network, node, settings
+from lab import down, faults, health, images, network, node, quirks, settings
 from lab.cluster import Kubectl
 from lab.proc import processes
 
@@ -193,12 +193,10 @@ def test_a_lab_that_is_whole_is_left_as_it_is() -> None:
     assert node.find_init("kt") == before
 
 
-def kill_kubelet() -> None:
+def kubelet() -> int | None:
     pid = node.find_init("kt")
     assert pid is not None
-    kubelet = node.Inside(pid).find("kubelet")
-    assert kubelet is not None
-    os.kill(kubelet, signal.SIGKILL)
+    return node.Inside(pid).find("kubelet")
 
 
 def kill_everything() -> None:
@@ -227,8 +225,17 @@ def half_an_up() -> None:
     assert not settings.STAMP.exists()
 
 
+def test_a_kubelet_that_ends_is_started_again() -> None:
+    ended = kubelet()
+    assert ended is not None
+    os.kill(ended, signal.SIGKILL)
+    eventually(lambda: kubelet() not in (None, ended))
+
+
 def test_a_part_that_is_missing_is_noticed() -> None:
-    kill_kubelet()
+    desired = quirks.balancer_command(settings.find("kt"))
+    (balancer,) = [pid for pid, words in processes() if words[: len(desired)] == desired]
+    os.kill(balancer, signal.SIGKILL)
     assert lab("status").returncode == 1
 
 
