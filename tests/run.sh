@@ -33,6 +33,11 @@ once_more() { # once_more COMMAND…: runs pytest; a few tests that fail run aga
   "$@" -n 0 --last-failed --last-failed-no-failures none
 }
 
+load_once() { # in a new clone, has one process compile every test module: each worker would do it again
+  compgen -G "tests/*/__pycache__/test_*-pytest-*.pyc" >/dev/null ||
+    "$bin/python" -m pytest -q --collect-only -p no:cacheprovider >/dev/null 2>&1 || true # what fails, fails below
+}
+
 without_lab() { # without_lab TESTS PYTHON…: which tests, as pytest's -m takes them, and what runs them
   local tests=$1 status=0 layers types imports mypy
   shift
@@ -44,6 +49,7 @@ without_lab() { # without_lab TESTS PYTHON…: which tests, as pytest's -m takes
   imports=$!
   "$bin/mypy" >"$types" 2>&1 &
   mypy=$!
+  load_once
   part "tests without the lab" once_more "$@" -m pytest -q -m "$tests" "${examples[@]}" -n 4 --dist worksteal --timeout 120 ||
     status=$?
   part "layers, beside the tests" wait "$imports" || status=$?

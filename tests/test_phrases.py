@@ -255,7 +255,7 @@ CODE = [
 ]
 
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_ANY_PART = re.compile("|".join(sorted(BANNED_PARTS)), re.IGNORECASE)
+_ANY_PART = re.compile("|".join(sorted(BANNED_PARTS)))  # IGNORECASE is nine times as slow
 _NO_NAMES = re.compile(
     r"""\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*""",
     re.DOTALL,
@@ -285,7 +285,7 @@ def banned_names(names: Iterable[str]) -> list[str]:
 def names_of(path: Path) -> list[str]:
     """The names that a file gives; its own alone where its text has no banned part anywhere."""
     text = path.read_text(encoding="utf-8")
-    return [path.stem, *(named(ast.parse(text)) if _ANY_PART.search(_NO_NAMES.sub("", text)) else ())]
+    return [path.stem, *(named(ast.parse(text)) if _ANY_PART.search(_NO_NAMES.sub("", text).lower()) else ())]
 
 
 def test_no_name_has_a_banned_part() -> None:

@@ -466,14 +466,15 @@ def test_a_clusters_ca_under_another_root_is_refused(store: CaStore, tmp_path: P
 def corp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root and, below it, a CA for the mesh, as openssl makes them."""
     folder = tmp_path_factory.mktemp("corp")
-    for name, subject, extra in (
-        ("root", "/O=Corp/CN=Corp Root", []),
-        ("policy", "/O=Corp/CN=Corp Policy CA", ["-CA", "root.pem", "-CAkey", "root.key"]),
-        ("mesh", "/O=Corp/CN=Corp Mesh CA", ["-CA", "policy.pem", "-CAkey", "policy.key"]),
+    ec = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]  # quick to make; RSA keys are not
+    for name, subject, key, extra in (
+        ("root", "/O=Corp/CN=Corp Root", ["rsa:2048"], []),
+        ("policy", "/O=Corp/CN=Corp Policy CA", ec, ["-CA", "root.pem", "-CAkey", "root.key"]),
+        ("mesh", "/O=Corp/CN=Corp Mesh CA", ec, ["-CA", "policy.pem", "-CAkey", "policy.key"]),
     ):
         subprocess.run(
             [
-                "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3000", "-subj", subject,
+                "openssl", "req", "-x509", "-newkey", *key, "-nodes", "-days", "3000", "-subj", subject,
                 "-keyout", f"{name}.key", "-out", f"{name}.pem",
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign",
                 *extra,
