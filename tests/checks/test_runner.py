@@ -36,12 +36,11 @@ def check(
     needs: tuple[str, ...] = (),
     because: tuple[str, ...] = (),
     bad: tuple[Target, ...] = (),
-    topic: str = "t",
 ) -> Check:
     def evaluate(_facts: Facts, target: Target) -> Finding:
         return Finding("seen", BAD if target in bad else None)
 
-    return record(name, scope=scope, evaluate=evaluate, topic=topic, needs=needs, because=because)
+    return record(name, scope=scope, evaluate=evaluate, needs=needs, because=because)
 
 
 def verdicts(*checks: Check) -> dict[str, str]:
@@ -210,7 +209,7 @@ class TestProblems:
 
 
 class TestSelect:
-    CHECKS = (check("t.a"), check("t.b", needs=("t.a",)), check("u.c", topic="u"))
+    CHECKS = (check("t.a"), check("t.b", needs=("t.a",)), check("u.c"))
 
     def names(self, only: tuple[str, ...] = (), skip: tuple[str, ...] = ()) -> list[str]:
         return [found.id for found in select(self.CHECKS, only=only, skip=skip)[0]]
@@ -235,9 +234,9 @@ class TestSelect:
 
 
 class TestCatalogue:
-    def test_ids_are_unique_and_begin_with_their_topic(self) -> None:
+    def test_ids_are_unique_and_begin_with_a_topic(self) -> None:
         assert len({found.id for found in ALL}) == len(ALL)
-        assert [found.id for found in ALL if not found.id.startswith(f"{found.topic}.")] == []
+        assert [found.id for found in ALL if "." not in found.id] == []
 
     def test_a_check_stands_after_those_it_needs_and_those_that_explain_it(self) -> None:
         order = {found.id: place for place, found in enumerate(ALL)}

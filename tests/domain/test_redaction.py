@@ -363,7 +363,7 @@ class TestObjects:
             "stringData": {"y": "sesame"},
         }
 
-        found = Redactor().document(secret)
+        found = Redactor().data(secret)
 
         assert set(found["data"]) | set(found["stringData"]) == {"x", "y"}
         text = json.dumps(found)
@@ -372,32 +372,32 @@ class TestObjects:
     def test_a_variable_of_a_pod_loses_its_value_where_its_name_promises_a_secret(self) -> None:
         env = [{"name": "DB_PASSWORD", "value": "open"}, {"name": "CLUSTER_ID", "value": "kt-k2p"}]
 
-        found = Redactor().document({"kind": "Pod", "spec": {"containers": [{"env": env}]}})
+        found = Redactor().data({"kind": "Pod", "spec": {"containers": [{"env": env}]}})
 
         kept = found["spec"]["containers"][0]["env"]
         assert kept[0] == {"name": "DB_PASSWORD", "value": "[redacted: password]"}
         assert kept[1] == env[1]
 
     def test_a_flag_loses_the_word_that_follows_it(self) -> None:
-        found = Redactor().document({"args": ["--password", "open", "--log_level", "debug"]})
+        found = Redactor().data({"args": ["--password", "open", "--log_level", "debug"]})
 
         assert found["args"] == ["--password", "[redacted: password]", "--log_level", "debug"]
 
     def test_the_last_applied_annotation_is_searched(self) -> None:
         applied = json.dumps({"kind": "Pod", "spec": {"env": [{"name": "TOKEN", "value": "sesame"}]}})
 
-        found = Redactor().document({"metadata": {"annotations": {LAST_APPLIED: applied}}})
+        found = Redactor().data({"metadata": {"annotations": {LAST_APPLIED: applied}}})
 
         assert "sesame" not in json.dumps(found)
         assert json.loads(found["metadata"]["annotations"][LAST_APPLIED])["kind"] == "Pod"
 
     def test_the_json_in_a_config_map_is_searched(self) -> None:
-        found = Redactor().document({"kind": "ConfigMap", "data": {"a.json": '{"db": {"password": "open"}}'}})
+        found = Redactor().data({"kind": "ConfigMap", "data": {"a.json": '{"db": {"password": "open"}}'}})
 
         assert json.loads(found["data"]["a.json"]) == {"db": {"password": "[redacted: password]"}}
 
     def test_managed_fields_are_left_out(self) -> None:
-        assert Redactor().document({"metadata": {"managedFields": [{}], "name": "x"}}) == {
+        assert Redactor().data({"metadata": {"managedFields": [{}], "name": "x"}}) == {
             "metadata": {"name": "x"}
         }
 
@@ -410,7 +410,7 @@ class TestObjects:
             },
         }
 
-        assert Redactor().document(pod) == pod
+        assert Redactor().data(pod) == pod
 
     def test_it_counts_what_it_took_out_by_kind(self) -> None:
         redactor = Redactor()

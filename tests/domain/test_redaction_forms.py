@@ -25,7 +25,7 @@ def shown(text: str) -> str:
 
 
 def shown_object(document: dict[str, object]) -> str:
-    return json.dumps(Redactor().document(document))
+    return json.dumps(Redactor().data(document))
 
 
 def come_out(text: str) -> list[str]:

@@ -19,7 +19,7 @@ def shown(text: str) -> str:
 
 
 def shown_object(document: dict[str, object]) -> str:
-    return json.dumps(Redactor().document(document), ensure_ascii=False)
+    return json.dumps(Redactor().data(document), ensure_ascii=False)
 
 
 def come_out(text: str) -> list[str]:

@@ -24,8 +24,7 @@ from istio_mc.domain.problem import Code, Problem
 from istio_mc.ops.verify.verify import VerifyResult
 from istio_mc.present.html.certificates import Shown, certificates, soonest
 from istio_mc.present.html.markup import State, clipped, clipped_name, left, width
-from istio_mc.present.html.page import is_own_page, page
-from istio_mc.present.html.style import NARROW_PX, STYLE
+from istio_mc.present.html.page import STYLE, is_own_page, page
 from istio_mc.present.html.timeline import timeline
 from istio_mc.present.html.topology import links
 from istio_mc.present.verify.faults import next_command, summary
@@ -503,9 +502,7 @@ class TestOnAPhone:
                 assert [td.text.strip() for td in unnamed] == ["√ passed"] * (kind == "certificates")
 
     def test_the_style_of_cards_is_for_narrow_screens_alone(self) -> None:
-        narrow = STYLE.partition(f"@media screen and (max-width:{NARROW_PX}px)")[2].partition("@media print")[
-            0
-        ]
+        narrow = STYLE.partition("@media screen and (max-width:640px)")[2].partition("@media print")[0]
         assert "content:attr(data-label)" in narrow
         assert STYLE.count("content:attr(data-label)") == 1
         assert ".for-narrow{display:inline-block}" in narrow

@@ -15,8 +15,7 @@ from istio_mc.checks.model import Result, Target, Verdict
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.translation import Catalogue, Language
-from istio_mc.present.html.page import page
-from istio_mc.present.html.style import STYLE
+from istio_mc.present.html.page import STYLE, page
 from istio_mc.present.output.language import catalogue
 from tests.present.test_report_html import NOW, OWN, PAGES, Element, broken, many, read, verified, whole
 from tests.support import report_texts

@@ -21,14 +21,12 @@ def record(
     severity: Severity = Severity.ERROR,
     evaluate: Callable[[Facts, Target], Finding] = never,
     *,
-    topic: str = "",
     needs: tuple[str, ...] = (),
     because: tuple[str, ...] = (),
 ) -> Check:
     """A check of the topic that its ID begins with."""
     return Check(
         id=check_id,
-        topic=topic or check_id.partition(".")[0],
         title=title,
         passes=title,
         looks_at="",

@@ -6,21 +6,27 @@ from datetime import timedelta
 from statistics import median
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain.hint import Advice
+from istio_mc.checks import hints
+from istio_mc.checks.model import (
+    OBSERVED,
+    REACHABLE,
+    Check,
+    Facts,
+    Finding,
+    Observation,
+    Scope,
+    Severity,
+    Target,
+)
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import terminating
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-from istio_mc.checks import hints
-from istio_mc.checks.model import OBSERVED, Observation
-from istio_mc.domain.hint import istio_mc, kubectl
-from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import terminating
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-
-REACHABLE = "access.reachable"
 NAMESPACE, INSTALLED = "access.namespace", "access.installed"
 NO_NAMESPACE = (NAMESPACE, INSTALLED)
 """What explains that nothing of an install is found in a cluster."""
@@ -73,34 +79,27 @@ def _installed(facts: Facts, target: Target) -> Finding:
 CHECKS = (
     Check(
         id=REACHABLE,
-        topic="access",
+        needs=(),
         title="API server",
         passes="API server reachable",
         looks_at="the responses of the API server to the user of this kubeconfig",
         usual_cause="the VPN is down, the credential has expired, or the user may not read `istio-system`",
         fix=f"`{istio_mc('contexts')}` reports the fault of each cluster",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_reachable,
         docs="troubleshooting.md#cluster-unreachable",
     ),
     Check(
         id=OBSERVED,
-        topic="access",
         title="required objects",
         passes="all required objects could be read",
         looks_at="whether everything that the other checks need could be read in time",
         usual_cause="a slow cluster, or a permission that this user lacks",
         fix=f"try again; `{istio_mc('verify', '--verbose')}` logs every request and its duration",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_observed,
-        needs=(REACHABLE,),
         docs="troubleshooting.md#no-answer-in-time",
     ),
     Check(
         id=NAMESPACE,
-        topic="access",
         title="namespace istio-system",
         passes="Namespace istio-system is not being deleted",
         looks_at="the deletionTimestamp and the conditions of the namespace `istio-system`",
@@ -110,10 +109,7 @@ CHECKS = (
             f"`{kubectl('CONTEXT', 'get', 'namespace', 'istio-system', '-o', 'yaml')}` shows what "
             f"blocks it; then {hints.INSTALL}"
         ),
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_namespace,
-        needs=(REACHABLE,),
         docs="troubleshooting.md#namespace-terminating",
     ),
 )
@@ -121,16 +117,12 @@ CHECKS = (
 AFTER_AN_INSTALL = (
     Check(
         id=INSTALLED,
-        topic="access",
         title="installation",
         passes=f"Namespace {SYSTEM_NAMESPACE} exists",
         looks_at="whether the cluster has a namespace `istio-system`",
         usual_cause="the cluster is new in mesh.yaml or `--contexts`, or `uninstall` has removed its Istio",
         fix=f"{hints.INSTALL}, or leave the cluster out",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_installed,
-        needs=(REACHABLE,),
         docs="troubleshooting.md#not-installed",
     ),
 )
@@ -196,7 +188,6 @@ def _offset(seconds: float) -> str:
 CLOCKS = (
     Check(
         id=CLOCK,
-        topic="trust",
         title="cluster clock",
         passes="cluster clock agrees with the other clusters",
         looks_at=(
@@ -204,15 +195,11 @@ CLOCKS = (
         ),
         usual_cause="the nodes do not use an NTP server",
         fix="synchronize the clocks of the nodes with an NTP server",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_clock,
-        needs=(REACHABLE,),
         docs="troubleshooting.md#clock-skew",
     ),
     Check(
         id="trust.clock-here",
-        topic="trust",
         title="clock of this machine",
         passes="clock of this machine agrees with the clusters",
         looks_at="the same Date headers",
@@ -221,7 +208,6 @@ CLOCKS = (
         severity=Severity.WARNING,
         scope=Scope.MESH,
         evaluate=_here,
-        needs=(REACHABLE,),
         docs="troubleshooting.md#clock-skew",
     ),
 )

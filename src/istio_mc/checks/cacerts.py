@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import CLOCK, NO_NAMESPACE, REACHABLE, moment
+from istio_mc.checks.access import CLOCK, NO_NAMESPACE, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, cached
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.choice import istiod_version
@@ -267,44 +267,34 @@ def _can_merge(facts: Facts, members: Mapping[str, Signing]) -> bool:
 CHECKS = (
     Check(
         id=CACERTS,
-        topic="trust",
         title="Secret cacerts",
         passes="Secret cacerts is complete and valid",
         looks_at="the Secret `cacerts`: chain, key, and constraints of the certificates",
         usual_cause="the Secret was edited, or contains files of two CAs",
         fix=hints.INSTALL,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_cacerts,
-        needs=(REACHABLE,),
         because=NO_NAMESPACE,
         docs="troubleshooting.md#cacerts",
     ),
     Check(
         id=ROOT_VALID,
-        topic="trust",
         title="root CA validity",
         passes="root CA is valid",
         looks_at="the dates of the root in each `cacerts`",
         usual_cause="the root has expired, or a clock is wrong",
         fix="create a root in another folder, and install it in every cluster with `--replace-ca`",
-        severity=Severity.ERROR,
         scope=Scope.MESH,
         evaluate=_root_valid,
-        needs=(REACHABLE,),
         because=(CLOCK,),
         docs="troubleshooting.md#ca-expired",
     ),
     Check(
         id=VALID,
-        topic="trust",
         title="intermediate CA validity",
         passes="intermediate CA is valid",
         looks_at="the dates of the intermediate CA in `cacerts`",
         usual_cause="the intermediate has expired and was not renewed",
         fix=hints.INSTALL,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_valid,
         needs=(CACERTS,),
         because=(CLOCK, ROOT_VALID),
@@ -312,7 +302,6 @@ CHECKS = (
     ),
     Check(
         id="trust.root-lasts",
-        topic="trust",
         title="root CA expiry",
         passes=f"root CA is valid for {SOON.days} more days, without risky constraints",
         looks_at="the same dates, and constraints on names and uses",
@@ -321,33 +310,27 @@ CHECKS = (
         severity=Severity.WARNING,
         scope=Scope.MESH,
         evaluate=_root_lasts,
-        needs=(REACHABLE,),
         docs="troubleshooting.md#ca-expired",
     ),
     Check(
         id="trust.lasts",
-        topic="trust",
         title="intermediate CA expiry",
         passes=f"intermediate CA is valid for {SOON.days} more days, without risky constraints",
         looks_at="the same for the intermediate CA",
         usual_cause="the intermediate expires soon",
         fix=hints.INSTALL,
         severity=Severity.WARNING,
-        scope=Scope.CLUSTER,
         evaluate=_lasts,
         needs=(CACERTS,),
         docs="troubleshooting.md#ca-expired",
     ),
     Check(
         id=ONE_ROOT,
-        topic="trust",
         title="common root CA",
         passes="clusters trust each other's root CA",
         looks_at="the root of each cluster's CA, and the roots that each cluster trusts",
         usual_cause=("a cluster was installed with its own root: the guide's scripts create one in each run"),
         fix="`istio-mc ca rotate --merge`, or install that cluster with `--replace-ca`",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_one_root,
         needs=(CACERTS,),
         docs="troubleshooting.md#roots-differ",

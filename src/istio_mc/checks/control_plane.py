@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import CLOCK, NO_NAMESPACE, REACHABLE
+from istio_mc.checks.access import CLOCK, NO_NAMESPACE
 from istio_mc.checks.cacerts import CACERTS, ROOT_VALID, VALID
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Target
 from istio_mc.domain.hint import Advice, Hint, kubectl
 from istio_mc.domain.istio.istiod import unavailable
 from istio_mc.domain.istio.pod_faults import problem_of
@@ -51,7 +51,6 @@ def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
 CHECKS = (
     Check(
         id=ISTIOD,
-        topic="control-plane",
         title="istiod rollout",
         passes="istiod is available",
         looks_at="istiod's Deployment: replicas desired, updated and available",
@@ -59,10 +58,7 @@ CHECKS = (
             "it was scaled to zero, its image cannot be pulled, or istiod does not start with this `cacerts`"
         ),
         fix=f"`{kubectl('CONTEXT', '-n', 'istio-system', 'describe', 'deployment', 'istiod')}`",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=lambda facts, target: _rolled_out(facts, target, facts.mesh_of(str(target.cluster)).istiod),
-        needs=(REACHABLE,),
         # istiod does not start with an unusable CA.
         because=(*NO_NAMESPACE, CLOCK, CACERTS, ROOT_VALID, VALID),
         reads=(Observation.PODS,),
@@ -71,16 +67,12 @@ CHECKS = (
     ),
     Check(
         id=GATEWAY,
-        topic="control-plane",
         title="east-west gateway rollout",
         passes="east-west gateway is available",
         looks_at="the gateway's Deployment: replicas desired, updated and available",
         usual_cause="it was scaled to zero, or it waits for istiod",
         fix=f"`{kubectl('CONTEXT', '-n', 'istio-system', 'describe', 'deployment', 'istio-ingressgateway')}`",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=lambda facts, target: _rolled_out(facts, target, EAST_WEST_GATEWAY),
-        needs=(REACHABLE,),
         because=NO_NAMESPACE,
         reads=(Observation.PODS,),
         reports_failures=True,

@@ -18,7 +18,7 @@ from istio_mc.checks import (
     services,
     trust,
 )
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Target
 from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, istioctl, kubectl
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
@@ -232,10 +232,9 @@ def _filled(fault: _Fault, trace: Trace, target: Target, seen: str) -> Problem:
 _THE_GATEWAY = (control_plane.ISTIOD, control_plane.GATEWAY, *(check.id for check in gateway.CHECKS))
 _TRUST = tuple(check.id for check in (*access.CLOCKS, *cacerts.CHECKS, *trust.CHECKS))
 _BEFORE_HANDSHAKE = (*_THE_GATEWAY, *_TRUST, READY)
-_cluster = partial(Check, topic=TOPIC, severity=Severity.ERROR, scope=Scope.CLUSTER)
 
 CHECKS = (
-    _cluster(
+    Check(
         id=RESOLVES,
         title="gateway DNS name",
         passes="gateway address resolves",
@@ -247,7 +246,7 @@ CHECKS = (
         reads=(Observation.DATA_PATH,),
         docs="troubleshooting.md#gateway-unresolved",
     ),
-    _cluster(
+    Check(
         id=REACHABLE,
         title="gateway TCP connection",
         passes="gateway port is reachable from here",
@@ -260,7 +259,7 @@ CHECKS = (
         reads=(Observation.DATA_PATH,),
         docs="troubleshooting.md#gateway-timed-out",
     ),
-    _cluster(
+    Check(
         id=READY,
         title="gateway readiness",
         passes="gateway readiness endpoint responds",
@@ -273,7 +272,7 @@ CHECKS = (
         reads=(Observation.DATA_PATH,),
         docs="troubleshooting.md#gateway-not-ready",
     ),
-    _cluster(
+    Check(
         id=HANDSHAKE,
         title="TLS handshake through gateway",
         passes="a workload presents a certificate of the mesh",
@@ -286,7 +285,7 @@ CHECKS = (
         reads=(Observation.DATA_PATH, Observation.SERVICES),
         docs="troubleshooting.md#not-passed-through",
     ),
-    _cluster(
+    Check(
         id=ACCEPTED,
         title="request through gateway",
         passes="a workload accepts a certificate of the mesh and responds",
@@ -342,16 +341,12 @@ _BEFORE = tuple(
 WITH_DEEP = (
     Check(
         id=PROBE,
-        topic=TOPIC,
         title="probe pod",
         passes="probe pod with a sidecar runs",
         looks_at="a pod that runs in its own namespace and is removed afterwards (with `--deep`)",
         usual_cause="injection does not work, or the image cannot be pulled",
         fix=f"`{istio_mc('verify', '--deep', '--probe-image', 'IMAGE')}`",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_probe,
-        needs=(access.REACHABLE,),
         because=tuple(check.id for check in control_plane.CHECKS),
         reads=(Observation.DEEP,),
         reports_failures=True,
@@ -359,13 +354,11 @@ WITH_DEEP = (
     ),
     Check(
         id=DEEP,
-        topic=TOPIC,
         title="request between clusters",
         passes="probe pod gets a response from the other cluster",
         looks_at="a request of that pod to a service of each other cluster (with `--deep`)",
         usual_cause="a firewall between the clouds: this machine and the clusters have different networks",
         fix="allow TCP 15443 between the clusters",
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_deep,
         needs=(PROBE,),

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import control_plane, gateway, hints, identity, remote_access, remote_secret
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Target, cached
 from istio_mc.domain.gateway import address
 from istio_mc.domain.istio.discovery import missing_endpoints
 from istio_mc.domain.istio.mesh_config import read_mesh_config, reads_namespace
@@ -116,8 +116,6 @@ def _expected(facts: Facts, name: str, peer: str) -> dict[ServiceKey, frozenset[
 
 _check = partial(
     Check,
-    topic="discovery",
-    severity=Severity.ERROR,
     scope=Scope.PAIR,
     fix=hints.RESTART_ISTIOD,
     because=(

@@ -18,8 +18,8 @@ from istio_mc.checks import (
     versions,
     webhooks,
 )
-from istio_mc.checks.access import NO_NAMESPACE, REACHABLE
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.access import NO_NAMESPACE
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Target
 from istio_mc.domain import plan
 from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.istio.istiod import running_tags
@@ -120,16 +120,12 @@ def _of_object(ref: Ref) -> frozenset[str]:
 CHECKS = (
     Check(
         id="drift.none",
-        topic="drift",
         title="configuration drift",
         passes="no configuration drift",
         looks_at="the plan of an install",
         usual_cause="objects of the install, or mesh.yaml, were changed",
         fix=f"`{istio_mc('install', '--dry-run')}` shows the changes; `{istio_mc('install')}` makes them",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_none,
-        needs=(REACHABLE,),
         because=(*NO_NAMESPACE, *(check.id for check in _EXPLAINING)),
         reads=(Observation.DRIFT,),
         docs="troubleshooting.md#drift",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import cilium
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
@@ -261,164 +261,137 @@ def _gateway_api(facts: Facts, target: Target) -> Finding:
     return Finding(str(version), problem)
 
 
-def _check(
-    check_id: str,
-    title: str,
-    passes: str,
-    severity: Severity,
-    evaluate: Callable[[Facts, Target], Finding],
-    *,
-    looks_at: str,
-    usual_cause: str,
-    fix: str,
-) -> Check:
-    return Check(
-        id=check_id,
-        topic=check_id.partition(".")[0],
-        title=title,
-        passes=passes,
-        looks_at=looks_at,
-        usual_cause=usual_cause,
-        fix=fix,
-        severity=severity,
-        scope=Scope.CLUSTER,
-        evaluate=evaluate,
-        needs=(REACHABLE,),
-        reads=(Observation.SURROUNDINGS,),
-        docs=f"troubleshooting.md#{check_id.replace('.', '-')}",
-    )
+_check = partial(Check, severity=Severity.WARNING, reads=(Observation.SURROUNDINGS,))
 
-
-_WARNING, _ERROR = Severity.WARNING, Severity.ERROR
 
 PRESETS = (
     _check(
-        "versions.kubernetes",
-        "Kubernetes version",
-        "Istio supports this Kubernetes version",
-        _WARNING,
-        _kubernetes,
+        id="versions.kubernetes",
+        title="Kubernetes version",
+        passes="Istio supports this Kubernetes version",
+        evaluate=_kubernetes,
         looks_at="the API server's version, and the table of Istio's releases",
         usual_cause="only Kubernetes or only Istio was upgraded",
         fix="set `istio.version` in mesh.yaml to a version that supports every cluster: "
         f"`{istio_mc('tools', 'list')}`",
+        docs="troubleshooting.md#versions-kubernetes",
     ),
-    replace(
-        _check(
-            "versions.end-of-life",
-            "Istio support period",
-            "Istio release is supported upstream",
-            _WARNING,
-            _end_of_life,
-            looks_at="the same table, and the current date",
-            usual_cause="the minor version has reached its end of life",
-            fix=f"set `istio.version` in mesh.yaml to a supported version: `{istio_mc('tools', 'list')}` "
-            "lists "
-            "them",
-        ),
+    _check(
+        id="versions.end-of-life",
+        title="Istio support period",
+        passes="Istio release is supported upstream",
+        evaluate=_end_of_life,
+        looks_at="the same table, and the current date",
+        usual_cause="the minor version has reached its end of life",
+        fix=f"set `istio.version` in mesh.yaml to a supported version: `{istio_mc('tools', 'list')}` "
+        "lists "
+        "them",
+        docs="troubleshooting.md#versions-end-of-life",
         scope=Scope.MESH,
         needs=(),
     ),
     _check(
-        "nodes.architecture",
-        "node architectures",
-        "Istio has images for all nodes",
-        _WARNING,
-        _of(_architecture),
+        id="nodes.architecture",
+        title="node architectures",
+        passes="Istio has images for all nodes",
+        evaluate=_of(_architecture),
         looks_at="the architectures of the nodes without a taint for Istio's pods",
         usual_cause="a node pool with another architecture",
         fix="taint those nodes",
+        docs="troubleshooting.md#nodes-architecture",
     ),
     _check(
-        "storage.default",
-        "default StorageClass",
-        "default StorageClass exists",
-        _WARNING,
-        _of(_storage),
+        id="storage.default",
+        title="default StorageClass",
+        passes="default StorageClass exists",
+        evaluate=_of(_storage),
         looks_at="the StorageClasses",
         usual_cause="no StorageClass is marked as default",
         fix=f"`{istio_mc('addons', 'default-storage', 'CONTEXT=NAME')}` marks one",
+        docs="troubleshooting.md#storage-default",
     ),
     _check(
-        "metrics.available",
-        "Metrics API",
-        "Metrics API is available",
-        _WARNING,
-        _of(_metrics),
+        id="metrics.available",
+        title="Metrics API",
+        passes="Metrics API is available",
+        evaluate=_of(_metrics),
         looks_at="the APIService of the Metrics API",
         usual_cause="Metrics Server is not installed, or does not trust the kubelets",
         fix=f"`{istio_mc('addons', 'install', 'metrics-server')}`",
+        docs="troubleshooting.md#metrics-available",
     ),
     _check(
-        "cni.cilium",
-        "Cilium settings",
-        "Cilium settings are compatible with Istio",
-        _WARNING,
-        _of(_cilium),
+        id="cni.cilium",
+        title="Cilium settings",
+        passes="Cilium settings are compatible with Istio",
+        evaluate=_of(_cilium),
         looks_at="the ConfigMap `cilium-config`",
         usual_cause="Cilium's defaults bypass sidecars",
         fix=f"`{istio_mc('cilium', 'fix')}`",
+        docs="troubleshooting.md#cni-cilium",
     ),
     _check(
-        "cni.calico",
-        "Calico settings",
-        "Calico settings are compatible with Istio",
-        _WARNING,
-        _of(_calico),
+        id="cni.calico",
+        title="Calico settings",
+        passes="Calico settings are compatible with Istio",
+        evaluate=_of(_calico),
         looks_at="the FelixConfiguration `default` and the environment of DaemonSet `calico-node`",
         usual_cause="Calico's eBPF mode load-balances connections before the sidecar",
         fix="set `bpfConnectTimeLoadBalancing: Disabled` in the FelixConfiguration",
+        docs="troubleshooting.md#cni-calico",
     ),
 )
 """Checks of `install`, where a failure is a warning, and of `verify`."""
 
 IN_A_MESH = tuple(
     # Istio installs with incompatible CNI settings, but then requests bypass the sidecars.
-    replace(check, severity=_ERROR) if check.topic == "cni" else check
+    replace(check, severity=Severity.ERROR) if check.topic == "cni" else check
     for check in PRESETS
 )
 """The same checks as `verify` runs them."""
 
 BEFORE_AN_INSTALL = (
     _check(
-        "rights.enough",
-        "install permissions",
-        "user has all permissions for an install",
-        _ERROR,
-        _of(_rights),
+        id="rights.enough",
+        title="install permissions",
+        passes="user has all permissions for an install",
+        severity=Severity.ERROR,
+        evaluate=_of(_rights),
         looks_at="the permissions of this user for each request of an install",
         usual_cause="the user of the kubeconfig has too few permissions",
         fix="use a user with the permissions of cluster-admin for the install",
+        docs="troubleshooting.md#rights-enough",
     ),
     _check(
-        "ownership.ours",
-        "owner of Istio",
-        "Istio is not managed by another tool",
-        _ERROR,
-        _of(_owner),
+        id="ownership.ours",
+        title="owner of Istio",
+        passes="Istio is not managed by another tool",
+        severity=Severity.ERROR,
+        evaluate=_of(_owner),
         looks_at="the istiods of all namespaces, and the tool that manages them",
         usual_cause="Helm or the Sail operator manages Istio in this cluster",
         fix="set another `istio.revision`, or exclude the cluster",
+        docs="troubleshooting.md#ownership-ours",
     ),
     _check(
-        "ownership.crds",
-        "owner of Istio CRDs",
-        "Istio CRDs are not managed by another tool and not newer",
-        _WARNING,
-        _crds,
+        id="ownership.crds",
+        title="owner of Istio CRDs",
+        passes="Istio CRDs are not managed by another tool and not newer",
+        evaluate=_crds,
         looks_at="annotations and labels of Istio's CRDs",
         usual_cause="they were installed by Helm or by a newer istioctl",
         fix="make sure that Helm does not revert them; set `istio.version` to the newer version",
+        docs="troubleshooting.md#ownership-crds",
     ),
     _check(
-        "ownership.gateway-api",
-        "Gateway API CRDs",
-        "Istio supports the installed Gateway API CRDs",
-        _WARNING,
-        _gateway_api,
+        id="ownership.gateway-api",
+        title="Gateway API CRDs",
+        passes="Istio supports the installed Gateway API CRDs",
+        evaluate=_gateway_api,
         looks_at="the versions that the Gateway API's CRDs serve",
         usual_cause="they are older than v1.0.0; istio-mc does not change installed CRDs",
         fix="update them with the tool that installed them",
+        docs="troubleshooting.md#ownership-gateway-api",
     ),
 )
 """Checks of `install` only."""
@@ -455,7 +428,6 @@ def _agree(facts: Facts, _target: Target) -> Finding:
 SERVICES = (
     Check(
         id="services.agree",
-        topic="services",
         title="merged Services",
         passes="merged Services have the same ports and labels",
         looks_at="Services with the same name and namespace and endpoints in several clusters",
@@ -465,7 +437,6 @@ SERVICES = (
         scope=Scope.MESH,
         evaluate=_agree,
         reads=(Observation.SERVICES,),
-        needs=(REACHABLE,),
         docs="troubleshooting.md#services-disagree",
     ),
 )

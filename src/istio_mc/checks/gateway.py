@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints, identity
-from istio_mc.checks.access import NO_NAMESPACE, REACHABLE
+from istio_mc.checks.access import NO_NAMESPACE
 from istio_mc.checks.control_plane import GATEWAY
 from istio_mc.checks.identity import IDENTITY
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Severity, Target, cached
 from istio_mc.domain.gateway import address
 from istio_mc.domain.gateway.host_names import users_of_addresses
 from istio_mc.domain.hint import Advice, istio_mc
@@ -196,50 +196,39 @@ def _known_addresses(facts: Facts) -> frozenset[str]:
 CHECKS = (
     Check(
         id=SERVICE,
-        topic="gateway",
         title="east-west gateway Service",
         passes="east-west gateway has a Service",
         looks_at="the Service `istio-ingressgateway`",
         usual_cause="it was deleted, or Istio was installed without the gateway",
         fix=hints.INSTALL,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_service,
-        needs=(REACHABLE,),
         because=NO_NAMESPACE,
         docs="troubleshooting.md#gateway-service-missing",
     ),
     Check(
         id=ADDRESS,
-        topic="gateway",
         title="gateway address",
         passes="gateway has an address for the other clusters",
         looks_at="the Service's LoadBalancer status and `externalIPs`, and Gateways of class `istio-remote`",
         usual_cause="the cluster has no load balancer controller, or its quota is used up",
         fix=hints.ADDRESS,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_address,
         needs=(SERVICE,),
         docs="address.md#three-ways",
     ),
     Check(
         id=PORTS,
-        topic="gateway",
         title="gateway ports",
         passes="gateway Service has the required ports",
         looks_at="the ports of that Service",
         usual_cause="the Service was changed to ingress ports only",
         fix=hints.INSTALL,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_ports,
         needs=(SERVICE,),
         docs="troubleshooting.md#gateway-ports-missing",
     ),
     Check(
         id=NETWORK,
-        topic="gateway",
         title="gateway network",
         passes="gateway serves its own network only",
         looks_at="the network labels of the Service and its pods, and the gateway's network view",
@@ -247,8 +236,6 @@ CHECKS = (
             "the gateway was installed manually: without the view it also forwards to the other gateways"
         ),
         fix=hints.INSTALL,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_network,
         needs=(SERVICE,),
         because=(IDENTITY, identity.NETWORK, GATEWAY),
@@ -256,29 +243,23 @@ CHECKS = (
     ),
     Check(
         id=EXPOSED,
-        topic="gateway",
         title="cross-network Gateway",
         passes="services are exposed to the other networks",
         looks_at="the Gateway `cross-network-gateway`",
         usual_cause="it was deleted, or its selector or hosts were changed",
         fix=hints.INSTALL,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_exposed,
-        needs=(REACHABLE,),
         because=NO_NAMESPACE,
         docs="troubleshooting.md#not-exposed",
     ),
     Check(
         id=HOST_NAMES,
-        topic="gateway",
         title="host names with an address",
         passes="host names with an address have that of a gateway",
         looks_at="`nip.io` and `sslip.io` in VirtualServices, Gateways and Ingresses of class `istio`",
         usual_cause="the gateway has another address than when they were written",
         fix="write the new address into them, or give the gateway the old one by `istio-mc address`",
         severity=Severity.WARNING,
-        scope=Scope.CLUSTER,
         evaluate=_host_names,
         needs=(SERVICE,),
         because=(ADDRESS,),

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import NO_NAMESPACE, REACHABLE
+from istio_mc.checks.access import NO_NAMESPACE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.identity import Part, label_fix, mislabelled_mesh, sources_of
@@ -128,45 +128,34 @@ def _places(facts: Facts, name: str, part: Part) -> str:
 CHECKS = (
     Check(
         id=IDENTITY,
-        topic="names",
         title="cluster IDs and networks",
         passes="cluster IDs and networks are unique and match mesh.yaml",
         looks_at="the cluster IDs and networks of labels, istiods, gateways and mesh.yaml",
         usual_cause="a cluster was copied from another, or mesh.yaml was changed after the install",
         fix="set the live values in mesh.yaml; remove a cluster that shares an ID, then install it again",
-        severity=Severity.ERROR,
         scope=Scope.MESH,
         evaluate=_identity,
-        needs=(REACHABLE,),
         docs="usage.md#identity",
     ),
     Check(
         id=CLUSTER_ID,
-        topic="names",
         title="cluster ID of istiod",
         passes="istiod uses the cluster's ID",
         looks_at="the variable `CLUSTER_ID` of istiod's Deployment, and the label `istio-mc/cluster-id`",
         usual_cause="Istio was installed manually with another `clusterName`, or the label was changed",
         fix=f"{hints.INSTALL}, which sets the label too",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_cluster_id,
-        needs=(REACHABLE,),
         because=NO_NAMESPACE,
         docs="troubleshooting.md#cluster-id-differs",
     ),
     Check(
         id=NETWORK,
-        topic="names",
         title="network label",
         passes="Namespace istio-system has the network label",
         looks_at="the label `topology.istio.io/network` of the namespace `istio-system`",
         usual_cause="the namespace was created again, or a tool or a person changed the label",
         fix=f"{hints.INSTALL}, which sets the label to the network that Istio runs with",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_network,
-        needs=(REACHABLE,),
         because=(IDENTITY, *NO_NAMESPACE),
         docs="troubleshooting.md#network-label-missing",
     ),
@@ -220,16 +209,13 @@ def _sync_status(facts: Facts) -> dict[str, dict[str, set[str]]]:
 THIS_MACHINE = (
     Check(
         id=NAMES,
-        topic="names",
         title="host names",
         passes="no host name resolves to this machine",
         looks_at="what those names resolve to here, and the name of this machine",
         usual_cause="a tunnel or an entry in /etc/hosts maps the name to 127.0.0.1",
         fix=f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`, or another gateway address",
         severity=Severity.WARNING,
-        scope=Scope.CLUSTER,
         evaluate=_elsewhere,
-        needs=(REACHABLE,),
         reads=(Observation.NAMES,),
         docs="troubleshooting.md#names-this-machine",
     ),

@@ -68,6 +68,9 @@ class Observation(StrEnum):
     CONFIGURATION = "Istio configuration"
 
 
+REACHABLE = "access.reachable"
+"""The check that the others of a cluster need, unless they need something else."""
+
 OBSERVED = "access.observed"
 """The check that reports failed observations; checks that read one of them are unknown because of it."""
 
@@ -212,20 +215,24 @@ class Check:
     """
 
     id: str
-    topic: str
     title: str
     passes: str
     looks_at: str
     usual_cause: str
     fix: str
-    severity: Severity
-    scope: Scope
+    severity: Severity = Severity.ERROR
+    scope: Scope = Scope.CLUSTER
     evaluate: Callable[[Facts, Target], Finding] = field(repr=False)
-    needs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = (REACHABLE,)
     because: tuple[str, ...] = ()
     reads: tuple[Observation, ...] = ()
     reports_failures: bool = False
     docs: str = ""
+
+    @property
+    def topic(self) -> str:
+        """The topic that its ID begins with."""
+        return self.id.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Severity, Target, cached
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.istiod import gateway_addresses
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT, STATUS_PORT
@@ -224,7 +223,6 @@ def _outside(host: str) -> Outside:
 OF_CONTROL_PLANE = (
     Check(
         id=POLICIES,
-        topic="control-plane",
         title="NetworkPolicies of istio-system",
         passes="no NetworkPolicy blocks a required port",
         looks_at=(
@@ -235,11 +233,8 @@ OF_CONTROL_PLANE = (
             "a gateway's chart with `global.networkPolicy.enabled`, or a policy that denies by default"
         ),
         fix="add the missing rules",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_control_plane,
         reads=(Observation.CONFIGURATION, Observation.SERVICES),
-        needs=(REACHABLE,),
         docs="troubleshooting.md#ports-closed",
     ),
 )
@@ -247,7 +242,6 @@ OF_CONTROL_PLANE = (
 OF_WORKLOADS = (
     Check(
         id=WORKLOADS,
-        topic="services",
         title="NetworkPolicies of workloads",
         passes="no NetworkPolicy blocks a sidecar",
         looks_at=(
@@ -256,11 +250,8 @@ OF_WORKLOADS = (
         ),
         usual_cause="a policy that denies egress by default, without rules for the mesh",
         fix="add the missing rules",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_workloads,
         reads=(Observation.CONFIGURATION, Observation.SERVICES),
-        needs=(REACHABLE,),
         docs="troubleshooting.md#workload-ports-closed",
     ),
 )
@@ -268,17 +259,14 @@ OF_WORKLOADS = (
 ENFORCED = (
     Check(
         id="cni.network-policies",
-        topic="cni",
         title="NetworkPolicy enforcement",
         passes="NetworkPolicies are enforced",
         looks_at="whether a DaemonSet runs that enforces NetworkPolicies, where there are any",
         usual_cause="a CNI plugin such as flannel or bridge, which accepts NetworkPolicies without effect",
         fix="use a CNI plugin that enforces them, or remove them",
         severity=Severity.WARNING,
-        scope=Scope.CLUSTER,
         evaluate=_enforced,
         reads=(Observation.CONFIGURATION, Observation.SERVICES),
-        needs=(REACHABLE,),
         docs="troubleshooting.md#network-policies-not-enforced",
     ),
 )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.identity import CLUSTER_ID, IDENTITY
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.model import REACHABLE, Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.remote_secret import (
     ISTIODS_RESPOND,
     SECRET,
@@ -232,7 +231,6 @@ _READS = (Observation.PEERS,)
 CHECKS = (
     Check(
         id=ADDRESS,
-        topic="link",
         title="API server address",
         passes="API server address in the remote secret works",
         looks_at=(
@@ -240,7 +238,6 @@ CHECKS = (
         ),
         usual_cause="it is 127.0.0.1, a bastion, or an address that is not reachable from the other network",
         fix=f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`",
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_address,
         needs=_ACCESS_CHECKS,
@@ -250,7 +247,6 @@ CHECKS = (
     ),
     Check(
         id="link.address-from-here",
-        topic="link",
         title="API server address from here",
         passes="API server address is also reachable from here",
         looks_at="the same request, where istiod has synced the cluster",
@@ -265,13 +261,11 @@ CHECKS = (
     ),
     Check(
         id=TRUSTED,
-        topic="link",
         title="API server CA",
         passes="remote secret contains the CA of the API server",
         looks_at="the certificate of the API server, and the CA in that kubeconfig",
         usual_cause="the cluster was created again, its certificate expired, or a proxy terminates TLS",
         fix=f"{hints.LINK}; if that changes nothing, with `--api-server-ca` or `--api-server-name`",
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_trusted,
         needs=_ACCESS_CHECKS,
@@ -280,7 +274,6 @@ CHECKS = (
     ),
     Check(
         id=API_SERVER,
-        topic="link",
         title="API server response",
         passes="an API server responds at the address in the remote secret",
         looks_at="the response to a SelfSubjectAccessReview at that address",
@@ -291,7 +284,6 @@ CHECKS = (
             f"`{istio_mc('link')}`; if the kubeconfig has the same address, `--api-server "
             "CONTEXT=https://ADDRESS`"
         ),
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_api_server,
         needs=_ACCESS_CHECKS,
@@ -300,13 +292,11 @@ CHECKS = (
     ),
     Check(
         id=TOKEN,
-        topic="link",
         title="reader token",
         passes="API server accepts the reader token",
         looks_at="the status of a request with that token",
         usual_cause=("the token's Secret or ServiceAccount was deleted, or a proxy has its own users"),
         fix=f"{hints.LINK}; if there is a proxy, with `--api-server`",
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_token,
         needs=_ACCESS_CHECKS,
@@ -316,13 +306,11 @@ CHECKS = (
     ),
     Check(
         id=RIGHTS,
-        topic="link",
         title="reader permissions",
         passes="reader token has all required permissions",
         looks_at="the permissions of that token for what istiod reads (SelfSubjectAccessReview)",
         usual_cause="the reader's ClusterRole or its binding was deleted",
         fix=hints.INSTALL,
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_rights,
         needs=_ACCESS_CHECKS,
@@ -331,13 +319,11 @@ CHECKS = (
     ),
     Check(
         id=SYNCED,
-        topic="link",
         title="istiod sync status",
         passes="istiod has synced the remote cluster",
         looks_at="the status of every other cluster in every istiod (first sync only)",
         usual_cause="istiod cannot reach the API server, or has not read a new Secret yet",
         fix="see the other checks of the topic `link`; else istiod's log",
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_synced,
         needs=(ISTIODS_RESPOND, SECRET),
@@ -402,7 +388,6 @@ def _namespace_first(facts: Facts, name: str) -> tuple[Command | str, ...]:
 BEFORE_AN_INSTALL = (
     Check(
         id="link.reader-account",
-        topic="link",
         title="reader ServiceAccount",
         passes="reader ServiceAccount exists, or the install creates it",
         looks_at=(
@@ -411,10 +396,7 @@ BEFORE_AN_INSTALL = (
         ),
         usual_cause="the values disable the creation of the account, and it was not created otherwise",
         fix="create the account and its permissions, or remove the values",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_account,
-        needs=(REACHABLE,),
         docs=_DOCS,
     ),
 )

@@ -6,10 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import NO_NAMESPACE, REACHABLE
+from istio_mc.checks.access import NO_NAMESPACE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.identity import IDENTITY, conflicting_ids, explained_by_identity
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
+from istio_mc.checks.model import (
+    REACHABLE,
+    Check,
+    Facts,
+    Finding,
+    Observation,
+    Scope,
+    Severity,
+    Target,
+    cached,
+)
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
 from istio_mc.domain.istio.istiod import list_istiods
 from istio_mc.domain.kube import objects
@@ -257,14 +267,11 @@ _MAY_FORWARD = kubectl(
 CHECKS = (
     Check(
         id=ISTIODS_RESPOND,
-        topic="link",
         title="remote clusters of istiod",
         passes="istiod reports its remote clusters",
         looks_at="`/debug/clusterz` of every istiod, through a port-forward",
         usual_cause="no istiod is running, or this user may not forward ports",
         fix=f"`{_MAY_FORWARD}`",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_istiods,
         needs=(REACHABLE, ISTIOD),
         reads=(Observation.CLUSTERZ,),
@@ -273,52 +280,41 @@ CHECKS = (
     ),
     Check(
         id=MEMBERS,
-        topic="link",
         title="remote secrets of non-members",
         passes="all remote secrets are for members of the mesh",
         looks_at="the Secrets with label `istio/multiCluster`",
         usual_cause="a cluster left the mesh, and its remote secret was not deleted",
         fix=hints.PRUNE,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_members,
-        needs=(REACHABLE,),
         because=(IDENTITY,),
         docs="troubleshooting.md#remote-secret-of-non-member",
     ),
     Check(
         id=OWN,
-        topic="link",
         title="remote secret for itself",
         passes="no cluster has a remote secret for itself",
         looks_at="the same Secrets: a key for the cluster's own ID, which its istiod ignores",
         usual_cause="a script links every cluster with every cluster, itself included",
         fix=hints.PRUNE,
         severity=Severity.WARNING,
-        scope=Scope.CLUSTER,
         evaluate=_own,
-        needs=(REACHABLE,),
         because=(IDENTITY,),
         docs="troubleshooting.md#remote-secret-of-itself",
     ),
     Check(
         id=SECRET,
-        topic="link",
         title="remote secret",
         passes="remote secret exists",
         looks_at="the same Secrets: a key for each other cluster ID",
         usual_cause="a cluster joined while this one was unreachable, or the Secret was deleted",
         fix=hints.LINK,
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_secret,
-        needs=(REACHABLE,),
         because=(IDENTITY, *NO_NAMESPACE),
         docs="troubleshooting.md#remote-secret-missing",
     ),
     Check(
         id=NAMED,
-        topic="link",
         title="name of remote secret",
         passes="remote secret has the name that istioctl uses",
         looks_at="the name of that Secret; istiod accepts any name",
@@ -332,7 +328,6 @@ CHECKS = (
     ),
     Check(
         id=USABLE,
-        topic="link",
         title="kubeconfig in remote secret",
         passes="istiod accepts the kubeconfig in the remote secret",
         looks_at="the kubeconfig in that Secret, by the rules of istiod",
@@ -340,7 +335,6 @@ CHECKS = (
             "it refers to a program (exec) or a file (tokenFile, client-key), or is not a valid kubeconfig"
         ),
         fix=hints.LINK,
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_usable,
         needs=(SECRET,),
@@ -348,13 +342,11 @@ CHECKS = (
     ),
     Check(
         id=UNIQUE,
-        topic="link",
         title="duplicate remote secrets",
         passes="each cluster ID has one remote secret",
         looks_at="the cluster IDs in those Secrets",
         usual_cause="the Secret was written twice, under two names",
         fix=hints.PRUNE,
-        severity=Severity.ERROR,
         scope=Scope.PAIR,
         evaluate=_unique,
         needs=(SECRET,),

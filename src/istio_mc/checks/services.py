@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.mesh_config import read_mesh_config
@@ -178,7 +177,6 @@ def _is_refused_at_home(path: Path) -> bool:
 CHECKS = (
     Check(
         id=REACHED,
-        topic="services",
         title="reachability of services",
         passes="services are reachable from all clusters",
         looks_at="Services, EndpointSlices, sidecars and Istio configuration, by the hops of `trace`",
@@ -187,7 +185,6 @@ CHECKS = (
         severity=Severity.WARNING,
         scope=Scope.MESH,
         evaluate=_reached,
-        needs=(REACHABLE,),
         reads=(Observation.SERVICES, Observation.CONFIGURATION),
         docs="troubleshooting.md#services-not-reached",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Severity, Target
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.istio.istiod import running_istiods
@@ -66,7 +66,6 @@ def _described(services: tuple[str, ...] | None) -> str:
 CHECKS = (
     Check(
         id=SILENT,
-        topic="discovery",
         title="responses of API servers",
         passes="API server responds",
         looks_at=(
@@ -76,8 +75,8 @@ CHECKS = (
         usual_cause="its API server is down, or is gone for good",
         fix=f"repair it; or, if it is gone for good, `{istio_mc('uninstall', '--lost', 'CONTEXT')}`",
         severity=Severity.WARNING,
-        scope=Scope.CLUSTER,
         evaluate=_silent,
+        needs=(),
         reads=(Observation.DISCOVERY, Observation.CLUSTERZ, Observation.SERVICES),
         docs="day-two.md#lost",
     ),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.access import REACHABLE, moment
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.checks.access import moment
+from istio_mc.checks.model import Check, Facts, Finding, Severity, Target
 from istio_mc.checks.remote_access import TOKEN, TOKEN_EXPIRED
 from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.kube import objects
@@ -109,16 +109,12 @@ def _expires(name: str, seen: str) -> Problem:
 EXPIRED = (
     Check(
         id=TOKEN_EXPIRED,
-        topic="link",
         title="expiry of reader token",
         passes="the reader token has not expired",
         looks_at="the expiry in the tokens of the other clusters' remote secrets",
         usual_cause="tokens of `link --rotate --expires` were not renewed in time",
         fix=f"`{istio_mc('link', '--rotate')}`",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_expired,
-        needs=(REACHABLE,),
         docs="day-two.md#tokens",
     ),
 )
@@ -126,16 +122,13 @@ EXPIRED = (
 CHECKS = (
     Check(
         id=TOKEN_AGE,
-        topic="link",
         title="age of reader token",
         passes="the reader token is not older than links.tokenAge",
         looks_at="the token in the other clusters' remote secrets, and the Secret with it",
         usual_cause="tokens of readers do not expire, and no one has replaced it",
         fix=f"`{istio_mc('link', '--rotate')}`",
         severity=Severity.WARNING,
-        scope=Scope.CLUSTER,
         evaluate=_age,
-        needs=(REACHABLE,),
         because=(TOKEN_EXPIRED, TOKEN),
         docs="day-two.md#tokens",
     ),

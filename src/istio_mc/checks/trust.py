@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.mesh_config import config_map_name, in_config_map, in_operator, not_accepted
@@ -290,14 +289,11 @@ def _all_last(path: Sequence[x509.Certificate], until: datetime) -> bool:
 CHECKS = (
     Check(
         id=SIGNS,
-        topic="trust",
         title="CA used by istiod",
         passes="istiod uses the CA from Secret cacerts",
         looks_at="the serving certificate of each istiod, through a port-forward",
         usual_cause="`cacerts` was replaced, and istiod still uses the old CA",
         fix=hints.RESTART_ISTIOD,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_signs,
         needs=(CACERTS, ISTIOD),
         because=(CLOCK, ROOT_VALID, VALID, ONE_ROOT),
@@ -306,7 +302,6 @@ CHECKS = (
     ),
     Check(
         id=NAMESPACES,
-        topic="trust",
         title="root certificates in namespaces",
         passes="all namespaces have the root certificates from Secret cacerts",
         looks_at=(
@@ -314,8 +309,6 @@ CHECKS = (
         ),
         usual_cause="istiod was down, or had no permission to write ConfigMaps, when the root changed",
         fix=hints.RESTART_ISTIOD,
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_namespaces,
         needs=(CACERTS, ISTIOD),
         because=(CLOCK, ROOT_VALID, VALID, ONE_ROOT, SIGNS),
@@ -324,14 +317,11 @@ CHECKS = (
     ),
     Check(
         id=PROXIES,
-        topic="trust",
         title="certificates of proxies",
         passes="proxies trust the mesh's root CA and have valid certificates",
         looks_at="the certificates and roots in the Envoys of gateways and of the oldest sidecars",
         usual_cause="the pods started before the root changed",
         fix="restart the listed workloads",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_proxies,
         needs=(CACERTS, ISTIOD),
         because=(CLOCK, ROOT_VALID, VALID, ONE_ROOT, SIGNS, NAMESPACES),
@@ -340,14 +330,12 @@ CHECKS = (
     ),
     Check(
         id="trust.workloads",
-        topic="trust",
         title="issuer of workload certificates",
         passes="workload certificates are issued by the current CA",
         looks_at="the issuers of the same proxies' certificates",
         usual_cause="`cacerts` changed, and their certificates have not been renewed yet",
         fix="they are renewed within a day, or by a restart",
         severity=Severity.WARNING,
-        scope=Scope.CLUSTER,
         evaluate=_workloads,
         needs=(SIGNS, PROXIES),
         reads=(Observation.PROXIES,),
@@ -355,14 +343,12 @@ CHECKS = (
     ),
     Check(
         id="trust.workloads-end",
-        topic="trust",
         title="expiry of workload certificates",
         passes="workload certificates expire before their CA",
         looks_at="the expiry dates of the same proxies' certificates and of the CAs in their chains",
         usual_cause="the CA expires soon, or `SECRET_TTL` is longer than its remaining validity",
         fix="renew the CA in time, or shorten `SECRET_TTL`",
         severity=Severity.WARNING,
-        scope=Scope.CLUSTER,
         evaluate=_outlive,
         needs=(SIGNS, PROXIES),
         reads=(Observation.PROXIES,),
@@ -413,16 +399,13 @@ def _judge(domains: Mapping[str, TrustDomain]) -> Finding:
 TRUST_DOMAINS = (
     Check(
         id=DOMAINS,
-        topic="trust",
         title="trust domains",
         passes="trust domains are equal or aliases of each other",
         looks_at="`trustDomain` and `trustDomainAliases` of each cluster's MeshConfig",
         usual_cause="mesh.yaml sets different trust domains for the clusters",
         fix="set one `values.meshConfig.trustDomain`, or list the others in `trustDomainAliases`",
-        severity=Severity.ERROR,
         scope=Scope.MESH,
         evaluate=lambda facts, _target: _judge(_live(facts)),
-        needs=(REACHABLE,),
         docs="troubleshooting.md#trust-domains-differ",
     ),
 )

@@ -9,8 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.model import REACHABLE, Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.istio import hazards
 from istio_mc.domain.istio.istiod import images_of, running_tags
@@ -60,13 +59,11 @@ def _apart(facts: Facts, _target: Target) -> Finding:
 CHECKS = (
     Check(
         id=APART,
-        topic="versions",
         title="Istio version skew",
         passes="control planes are at most one minor version apart",
         looks_at="the image tags of the istiods",
         usual_cause="some clusters were upgraded, and others were not",
         fix=hints.INSTALL,
-        severity=Severity.ERROR,
         scope=Scope.MESH,
         evaluate=_apart,
         needs=(REACHABLE, ISTIOD),
@@ -78,10 +75,6 @@ CHECKS = (
 DEFECTS, SECURITY, HUB = "hazards.defects", "hazards.security", "hazards.hub"
 CRDS_TOO_NEW, CRDS_TOO_OLD = "hazards.gateway-api-new", "hazards.gateway-api-old"
 PROGRAMS = "hazards.remote-secret-programs"
-_SECTIONS = dict.fromkeys((CRDS_TOO_NEW, CRDS_TOO_OLD), "hazards-gateway-api") | {
-    PROGRAMS: "hazards-istioctl"
-}
-
 _INJECTOR = "istio-sidecar-injector"
 """The ConfigMap with the values that istiod injects sidecars with."""
 
@@ -204,31 +197,7 @@ def _analyze(facts: Facts, _target: Target) -> Finding:
     return Finding(facts.mesh.version, problem)
 
 
-def _hazard(
-    check_id: str,
-    title: str,
-    passes: str,
-    evaluate: Callable[[Facts, Target], Finding],
-    *reads: Observation,
-    looks_at: str,
-    usual_cause: str,
-    fix: str,
-) -> Check:
-    return Check(
-        id=check_id,
-        topic="hazards",
-        title=title,
-        passes=passes,
-        looks_at=looks_at,
-        usual_cause=usual_cause,
-        fix=fix,
-        severity=Severity.WARNING,
-        scope=Scope.MESH,
-        evaluate=evaluate,
-        needs=(REACHABLE,),
-        reads=reads,
-        docs=f"troubleshooting.md#{_SECTIONS.get(check_id) or check_id.replace('.', '-')}",
-    )
+_hazard = partial(Check, severity=Severity.WARNING, scope=Scope.MESH)
 
 
 def _programs(facts: Facts, _target: Target) -> Finding:
@@ -241,62 +210,68 @@ def _programs(facts: Facts, _target: Target) -> Finding:
 
 HAZARDS = (
     _hazard(
-        DEFECTS,
-        "known istiod defects",
-        "no known defect of istiod with remote secrets",
-        lambda facts, _: _defects(facts, _running(facts), partial(hints.restart_istiod, facts)),
+        id=DEFECTS,
+        title="known istiod defects",
+        passes="no known defect of istiod with remote secrets",
+        evaluate=lambda facts, _: _defects(facts, _running(facts), partial(hints.restart_istiod, facts)),
         looks_at="the versions of the istiods, and their known defects",
         usual_cause="a patch version with a defect that a later one repairs",
         fix=f"`{istio_mc('upgrade', '--to', 'VERSION')}` with the version in `expected`",
+        docs="troubleshooting.md#hazards-defects",
     ),
     _hazard(
-        SECURITY,
-        "security fixes",
-        "no published security fix is missing",
-        lambda facts, _: _security(facts, _running(facts)),
+        id=SECURITY,
+        title="security fixes",
+        passes="no published security fix is missing",
+        evaluate=lambda facts, _: _security(facts, _running(facts)),
         looks_at="the same versions, and the first patch of each minor with the published fixes",
         usual_cause="security fixes were published after this patch version",
         fix=f"`{istio_mc('upgrade', '--to', 'VERSION')}` with a newer patch version",
+        docs="troubleshooting.md#hazards-security",
     ),
     _hazard(
-        HUB,
-        "image registries",
-        "no image is from a discontinued registry",
-        lambda facts, _: _hub(facts, _images(facts)),
+        id=HUB,
+        title="image registries",
+        passes="no image is from a discontinued registry",
+        evaluate=lambda facts, _: _hub(facts, _images(facts)),
         looks_at="the images of the pods in `istio-system`, and the hub of injected sidecars",
         usual_cause="Istio was installed from `gcr.io/istio-release` or `registry.istio.io`",
         fix="set `istio.hub: docker.io/istio` in mesh.yaml, install, and restart the workloads",
+        docs="troubleshooting.md#hazards-hub",
     ),
     _hazard(
-        PROGRAMS,
-        "exec in remote secrets",
-        "no remote secret runs a program",
-        _programs,
+        id=PROGRAMS,
+        title="exec in remote secrets",
+        passes="no remote secret runs a program",
+        evaluate=_programs,
         looks_at="the kubeconfigs in remote secrets, without running anything in them",
         usual_cause="a remote secret was written with a credential plugin (`exec`) in it",
         fix=f"{hints.LINK}; until then, do not run `analyze` of istioctl before 1.30.5 or of 1.31.0",
+        docs="troubleshooting.md#hazards-istioctl",
     ),
     _hazard(
-        CRDS_TOO_NEW,
-        "newest supported CRD versions",
-        "istiod starts with the installed Gateway API CRDs",
-        lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=True),
-        Observation.SURROUNDINGS,
+        id=CRDS_TOO_NEW,
+        title="newest supported CRD versions",
+        passes="istiod starts with the installed Gateway API CRDs",
+        evaluate=lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=True),
+        reads=(Observation.SURROUNDINGS,),
         looks_at=(
             "bundle versions of the Gateway API CRDs, istiod's version and `PILOT_ENABLE_ALPHA_GATEWAY_API`"
         ),
         usual_cause=("newer CRDs were installed, which no longer serve the API versions that istiod reads"),
         fix="set `istio.version` to the version in `expected`",
+        docs="troubleshooting.md#hazards-gateway-api",
     ),
     _hazard(
-        CRDS_TOO_OLD,
-        "oldest supported CRD versions",
-        "istiod reads all installed Gateway API CRDs",
-        lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=False),
-        Observation.SURROUNDINGS,
+        id=CRDS_TOO_OLD,
+        title="oldest supported CRD versions",
+        passes="istiod reads all installed Gateway API CRDs",
+        evaluate=lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=False),
+        reads=(Observation.SURROUNDINGS,),
         looks_at="the same, and the oldest bundle version that istiod reads of each CRD",
         usual_cause="Istio was upgraded, and the CRDs were not",
         fix="update them with the tool that installed them",
+        docs="troubleshooting.md#hazards-gateway-api",
     ),
 )
 """Checks of `verify`, on the running versions."""
@@ -321,13 +296,14 @@ BEFORE_AN_INSTALL = (
         if check.id in _OF_CHOSEN
     ),
     _hazard(
-        "hazards.istioctl",
-        "istioctl analyze",
-        "istioctl analyze runs no program from remote secrets",
-        _analyze,
+        id="hazards.istioctl",
+        title="istioctl analyze",
+        passes="istioctl analyze runs no program from remote secrets",
+        evaluate=_analyze,
         looks_at="the version of istioctl for this mesh",
         usual_cause="`analyze` of that version runs programs from remote secrets of the cluster",
         fix="run its `analyze` with `--remote-contexts`, or use a newer istioctl",
+        docs="troubleshooting.md#hazards-istioctl",
     ),
 )
 """Checks of `install`, on the versions that it would write."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID
 from istio_mc.checks.control_plane import ISTIOD
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.model import REACHABLE, Check, Facts, Finding, Observation, Target
 from istio_mc.checks.trust import SIGNS, above
 from istio_mc.domain.hint import Command, in_order, kubectl
 from istio_mc.domain.kube import objects
@@ -130,7 +129,6 @@ def _may_write(observed: Observed, kind: Kind) -> bool:
 CHECKS = (
     Check(
         id="control-plane.webhooks",
-        topic="control-plane",
         title="caBundle of istiod's webhooks",
         passes="API server trusts istiod's webhooks",
         looks_at=("the caBundle of the webhook configurations for istiod, and istiod's serving certificate"),
@@ -139,8 +137,6 @@ CHECKS = (
             "does not update it"
         ),
         fix="set the label again; istiod then writes the caBundle",
-        severity=Severity.ERROR,
-        scope=Scope.CLUSTER,
         evaluate=_ca_bundles,
         needs=(REACHABLE, ISTIOD),
         because=(CACERTS, ROOT_VALID, VALID, ONE_ROOT, SIGNS),

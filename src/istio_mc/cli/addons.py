@@ -22,8 +22,6 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="ADD-ON", help="metrics-server, metallb [default: both].", show_default=False),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 
 
 def _addons(names: list[str] | None, registry: str = "", *, is_insecure: bool = False) -> list[Addon]:
@@ -100,7 +98,7 @@ def install(
         str,
         typer.Option(metavar="HOST", help="Pull the images from this registry [default: the publisher's]."),
     ] = "",
-    dry_run: DryRun = False,
+    dry_run: edge.DryRun = False,
 ) -> None:
     """Install add-ons in all clusters of the run; add-ons that others installed stay unchanged.
 
@@ -130,7 +128,9 @@ def install(
 
 
 @app.command(short_help="Remove add-ons that istio-mc installed.")
-def remove(ctx: typer.Context, *, names: Names = None, yes: Yes = False, dry_run: DryRun = False) -> None:
+def remove(
+    ctx: typer.Context, *, names: Names = None, yes: edge.Yes = False, dry_run: edge.DryRun = False
+) -> None:
     """Remove add-ons that istio-mc installed, and nothing else.
 
     Examples:
@@ -173,8 +173,8 @@ def default_storage(
             autocompletion=completers.context_is,
         ),
     ],
-    yes: Yes = False,
-    dry_run: DryRun = False,
+    yes: edge.Yes = False,
+    dry_run: edge.DryRun = False,
 ) -> None:
     """Mark a StorageClass as the default of its cluster; asks before it unmarks another one.
 

@@ -78,10 +78,8 @@ def address(
             autocompletion=completers.contexts,
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    dry_run: edge.DryRun = False,
+    yes: edge.Yes = False,
 ) -> None:
     """Show each gateway's address, ports and firewall list; set an address.
 

@@ -22,7 +22,6 @@ app = typer.Typer(
 )
 
 KPaas = Annotated[bool, typer.Option("--k-paas", help='Also set what K-PaaS sets: enable-l7-proxy "false".')]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference; change nothing.")]
 Settle = Annotated[
     str,
@@ -38,7 +37,7 @@ def fix(
     ctx: typer.Context,
     *,
     k_paas: KPaas = False,
-    yes: Yes = False,
+    yes: edge.Yes = False,
     dry_run: DryRun = False,
     settle: Settle = "30s",
 ) -> None:
@@ -79,7 +78,7 @@ def revert(
     keep_others: Annotated[
         bool, typer.Option("--keep-others", help="Restore only the keys that fix has set.")
     ] = False,
-    yes: Yes = False,
+    yes: edge.Yes = False,
     dry_run: DryRun = False,
     settle: Settle = "30s",
 ) -> None:

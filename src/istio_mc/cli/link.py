@@ -42,7 +42,7 @@ def link(
             help="Lifetime of the new tokens: 90d, 720h or never.",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: edge.Yes = False,
     api_server: ApiServerOption = None,
     api_server_ca: ApiServerCaOption = None,
     api_server_name: ApiServerNameOption = None,

@@ -16,9 +16,6 @@ app = typer.Typer(
 )
 
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
-
-
 @app.command(short_help="Deploy one version of reviews and a client in each cluster.")
 def deploy(
     ctx: typer.Context,
@@ -29,7 +26,7 @@ def deploy(
             metavar="IMAGE", help="Image with sleep and curl for the client [default: curlimages/curl]."
         ),
     ] = None,
-    dry_run: DryRun = False,
+    dry_run: edge.DryRun = False,
 ) -> None:
     """Deploy reviews v1, v2, v3 … in the clusters, one version each, and a client in every cluster.
 
@@ -97,8 +94,8 @@ def run_test(
 def remove(
     ctx: typer.Context,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-    dry_run: DryRun = False,
+    yes: edge.Yes = False,
+    dry_run: edge.DryRun = False,
 ) -> None:
     """Remove the sample.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def uninstall(
     ctx: typer.Context,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: edge.Yes = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be removed and what stays; change nothing.")
     ] = False,

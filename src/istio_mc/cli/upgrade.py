@@ -47,7 +47,7 @@ def upgrade(
         bool,
         typer.Option("--restart-workloads", help="Restart the workloads that have an older proxy."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: edge.Yes = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan with its reasons; change nothing.")
     ] = False,

@@ -97,7 +97,7 @@ def known(facts: Facts, context: str, redactor: Redactor) -> list[File]:
         place = _SYSTEM if kind.namespaced else "cluster"
         by_kind.setdefault((place, kind.plural), []).append(_without_schema(item))
     for (place, plural), items in sorted(by_kind.items()):
-        files.append(listed(f"{place}/{plural}.yaml", map(redactor.document, _sorted(items))))
+        files.append(listed(f"{place}/{plural}.yaml", map(redactor.data, _sorted(items))))
     seen = [
         {"istiod": row.pod, "cluster": row.cluster_id, "secret": row.secret, "status": row.status}
         for rows in facts.seen.get(context, {}).values()
@@ -105,7 +105,7 @@ def known(facts: Facts, context: str, redactor: Redactor) -> list[File]:
     ]
     files.append(File("istiod/clusterz.json", json.dumps(seen, indent=1) + "\n"))
     if services := facts.services.get(context):
-        everywhere = map(redactor.document, _sorted(services.objects))
+        everywhere = map(redactor.data, _sorted(services.objects))
         files.append(listed("services-of-all-namespaces.yaml", everywhere))
     return files
 
@@ -252,7 +252,7 @@ def _events(redactor: Redactor, path: str, answer: diagnostics.Listed) -> File:
 
 def _objects_in_order(redactor: Redactor, path: str, items: list[Object], *, more: bool) -> File:
     note = f"the first {len(items)}; there are more" if more else ""
-    return listed(path, map(redactor.document, items), note)
+    return listed(path, map(redactor.data, items), note)
 
 
 def _sorted(items: Iterable[Object]) -> list[Object]:

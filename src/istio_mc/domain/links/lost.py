@@ -56,7 +56,7 @@ def mentions(items: Iterable[Object], names: Collection[str]) -> tuple[str, ...]
     return tuple(
         f"{ref_of(item)} ({', '.join(found)})"
         for item in items
-        if (found := sorted({one for value in _values(item.get("spec")) if (one := _named(value, names))}))
+        if (found := sorted({one for value in _texts(item.get("spec")) if (one := _named(value, names))}))
     )
 
 
@@ -78,7 +78,7 @@ def _localities(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in _LOCALITY_KEYS:
-                yield from _texts(inner)
+                yield from _texts(inner, with_keys=True)
             elif key == _REGION_LABEL and isinstance(inner, str):
                 yield inner
             else:
@@ -88,15 +88,16 @@ def _localities(value: object) -> Iterator[str]:
             yield from _localities(inner)
 
 
-def _texts(value: object) -> Iterator[str]:
-    """The texts in a value, also those that are keys: a distribution maps localities to percentages."""
+def _texts(value: object, *, with_keys: bool = False) -> Iterator[str]:
+    """The texts in a value, and those that are keys: a distribution maps localities to percentages."""
     if isinstance(value, dict):
-        for key, inner in value.items():
-            yield key
-            yield from _texts(inner)
+        if with_keys:
+            yield from value
+        for inner in value.values():
+            yield from _texts(inner, with_keys=with_keys)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner)
+            yield from _texts(inner, with_keys=with_keys)
     elif isinstance(value, str):
         yield value
 
@@ -107,17 +108,6 @@ def _region_of(locality: str) -> str:
 
 def _named(value: str, names: Collection[str]) -> str:
     return value if value in names or value.rpartition("=")[2] in names else ""
-
-
-def _values(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _values(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _values(inner)
-    elif isinstance(value, str):
-        yield value
 
 
 def only_in(view: IstiodView, cluster_id: str) -> tuple[str, ...]:

@@ -39,10 +39,6 @@ MOST_DAYS = 36_500
 """The longest lifetime that can be requested: an API server accepts up to 2^32 seconds (validation of
 TokenRequest, pkg/apis/authentication/validation)."""
 
-LAST_USED = "kubernetes.io/legacy-token-last-used"
-"""Label that an API server sets on a token Secret whose token was accepted (Kubernetes 1.26 on,
-pkg/serviceaccount/legacy.go, secretValidator)."""
-
 
 @dataclass(frozen=True, slots=True)
 class TokenSecret:

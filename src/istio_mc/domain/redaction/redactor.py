@@ -57,19 +57,15 @@ class Redactor:
             at = span.end
         return "".join([*kept, text[at:]])
 
-    def document(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """A Kubernetes object, or a list of them, without secrets, and without `managedFields`.
+    def data(self, value: object, name: str = "") -> Any:  # noqa: ANN401 - JSON
+        """Any plain data, such as a Kubernetes object or a list of them, without secrets and `managedFields`.
 
         Of a Secret, the names of its keys stay, and nothing of their values; nor does what `kubectl apply`
         wrote into its annotation.
+
+        Args:
+            name: What the value goes by.
         """
-        return self._mapping(document)
-
-    def data(self, value: object) -> Any:  # noqa: ANN401 - JSON
-        """Any plain data without secrets."""
-        return self._value(value, "")
-
-    def _value(self, value: object, name: str) -> Any:  # noqa: ANN401 - JSON
         if isinstance(value, dict):
             return self._mapping(value, name)
         if isinstance(value, list):
@@ -91,9 +87,9 @@ class Redactor:
             elif name == "managedFields" and isinstance(inner, list):
                 continue
             elif name == "items" and value.get("kind") == _SECRET_LIST and isinstance(inner, list):
-                kept[name] = [self._value(item, _SECRET_LIST) for item in inner]
+                kept[name] = [self.data(item, _SECRET_LIST) for item in inner]
             else:
-                kept[self.text(name)] = self._value(inner, visible(name))
+                kept[self.text(name)] = self.data(inner, visible(name))
         if is_secret and LAST_APPLIED in (kept.get("metadata") or {}).get("annotations", {}):
             kept["metadata"]["annotations"][LAST_APPLIED] = self._mark(SECRET_DATA)
         named = str(value.get("name") or value.get("key") or above)
@@ -108,7 +104,7 @@ class Redactor:
             if isinstance(item, str) and not before and lists_secrets(name) and may_be_secret(name, item):
                 kept.append(self._mark(context.PASSWORD))
             else:
-                kept.append(self._value(item, before or name))
+                kept.append(self.data(item, before or name))
             # `--password`, `hunter2`: two words of one command; or a header's name, and its value.
             is_name = isinstance(item, str) and "=" not in item
             names_next = is_name and (item.startswith("-") or item.lower() in _HEADERS)
@@ -119,7 +115,7 @@ class Redactor:
         if name and promises_secret(name) and may_be_secret(name, value):
             return self._mark(context.PASSWORD)
         if inner := _json(value):
-            redacted = self._value(inner, "")
+            redacted = self.data(inner)
             return value if redacted == inner else json.dumps(redacted, ensure_ascii=False)
         return self.text(value)
 

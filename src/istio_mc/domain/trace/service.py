@@ -78,7 +78,7 @@ def _ports_differ(path: Path, here: dict[int, str], there: dict[int, str]) -> Pr
         message=f"{odd}: port {path.port} of {path.service} is not that of {other}",
         seen=f"{odd}: {_listed(ends[odd])}; {other}: {_listed(shown)}",
         expected="the same port numbers and port names: endpoints are merged by port name",
-        hint=_edit(view, path, "service", path.service.name, "use the same ports and port names: "),
+        hint=_edit(view, path, "use the same ports and port names: "),
     )
 
 
@@ -102,7 +102,7 @@ def _external(path: Path, view: ClusterView, elsewhere: str) -> Problem:
         message=f"{view.context}: Service {path.service} is of type ExternalName",
         seen=f"externalName: {elsewhere}",
         expected="a Service with a selector, of the same ports, in every cluster that calls it",
-        hint=_edit(view, path, "service", path.service.name, "use type ClusterIP, with selector and ports: "),
+        hint=_edit(view, path, "use type ClusterIP, with selector and ports: "),
     )
 
 
@@ -123,8 +123,9 @@ def _listed(ports: dict[int, str]) -> str:
     return ", ".join(f"{name or '(no name)'} {port}" for port, name in ports.items()) or "no TCP port"
 
 
-def _edit(view: ClusterView, path: Path, kind: str, name: str, *before: str) -> Advice:
-    return Advice(*before, kubectl(view.context, "-n", path.service.namespace, "edit", kind, name))
+def _edit(view: ClusterView, path: Path, before: str) -> Advice:
+    service = path.service
+    return Advice(before, kubectl(view.context, "-n", service.namespace, "edit", "service", service.name))
 
 
 def injected(path: Path) -> Outcome:
@@ -405,7 +406,7 @@ def _correct_port(path: Path) -> Hint:
     ports = (target.service or {}).get("spec", {}).get("ports") or []
     index = next((place for place, one in enumerate(ports) if one["port"] == path.port), None)
     if len(declared) != 1 or index is None or declared == [path.target_port]:
-        return _edit(target, path, "service", path.service.name, "correct its targetPort: ")
+        return _edit(target, path, "correct its targetPort: ")
     patch = json.dumps([{"op": "replace", "path": f"/spec/ports/{index}/targetPort", "value": declared[0]}])
     words = ("patch", "service", path.service.name, "--type", "json", "-p", patch)
     return kubectl(target.context, "-n", path.service.namespace, *words)
@@ -494,7 +495,7 @@ def _show_pods(path: Path) -> Hint:
     target = path.target
     selector = (target.service or {}).get("spec", {}).get("selector") or {}
     if target.pods == () and selector:
-        return _edit(target, path, "service", path.service.name, "correct its selector, or start its pods: ")
+        return _edit(target, path, "correct its selector, or start its pods: ")
     labels = ",".join(f"{key}={value}" for key, value in selector.items())
     words = ("-n", path.service.namespace, "get", "pods", *(("-l", labels) if labels else ()))
     return Advice("see why its pods are not ready: ", kubectl(target.context, *words))

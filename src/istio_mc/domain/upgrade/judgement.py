@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from istio_mc.domain.upgrade.workloads import OldProxy
 
 _SHOWN = 4
-_DEFAULT_HUBS = (((1, 30), (1, 31), "registry.istio.io/release"),)
 _CHANGED_VALUES = (
     ((1, 28), ("global", "networkPolicy", "enabled"), "makes NetworkPolicies that can block 15443 and 15012"),
     ((1, 27), ("global", "trustBundleName"), "renames ConfigMap istio-ca-root-cert in every namespace"),
@@ -91,14 +90,6 @@ def _is_set(values: Any, path: Collection[str]) -> bool:  # noqa: ANN401 - any v
             return False
         values = values[key]
     return values not in (None, "", {})
-
-
-def default_hub(version: str, hub: str | None) -> str:
-    """The hub of a version's images; empty where it is the one that all versions have."""
-    minor = minor_of(version)
-    if hub or minor is None:
-        return hub or ""
-    return next((name for first, last, name in _DEFAULT_HUBS if first <= minor <= last), "")
 
 
 def images(context: str, manifest: Iterable[Object], nodes: Mapping[str, Collection[str]]) -> str:

@@ -46,10 +46,10 @@ def _resolve(host: str) -> Resolved:
     return Resolved(host, tuple(dict.fromkeys(str(entry[4][0]) for entry in records)))
 
 
-def names_here(names: Collection[Name], timeout_s: float = 3.0) -> tuple[Here, ...]:
+def names_here(names: Collection[Name]) -> tuple[Here, ...]:
     """Returns those of the names that resolve to this machine; all look-ups run at once."""
     hosts = dict.fromkeys(name.host for name in names)
-    resolved = all_of({host: partial(resolve, host, timeout_s) for host in hosts})
+    resolved = all_of({host: partial(resolve, host, 3.0) for host in hosts})
     own_name = socket.gethostname()
     why = {host: leads_here(host, resolution.addresses, own_name) for host, resolution in resolved.items()}
     return tuple(Here(name, why[name.host]) for name in names if why[name.host])

@@ -122,7 +122,7 @@ def _watch(pipe: int, at_last: Callable[[], object]) -> None:
         continue  # a signal with another handler
     begun = time.monotonic()
     while not _state.over:
-        again = _arrives(pipe, within_s=_POLL_S)
+        again = _arrives(pipe)
         passed = time.monotonic() - begun
         if passed > (UNWIND_S if _state.received else _STUCK_S):
             break
@@ -135,9 +135,9 @@ def _watch(pipe: int, at_last: Callable[[], object]) -> None:
         at_last()
 
 
-def _arrives(pipe: int, *, within_s: float) -> bool:
+def _arrives(pipe: int) -> bool:
     """Whether another ending signal arrives in time."""
-    readable, _, _ = select.select([pipe], [], [], within_s)
+    readable, _, _ = select.select([pipe], [], [], _POLL_S)
     return bool(readable) and os.read(pipe, 1)[0] in ENDING
 
 

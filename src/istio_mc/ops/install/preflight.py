@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.catalogue import PREFLIGHT
-from istio_mc.checks.model import Severity, Verdict
+from istio_mc.checks.model import REACHABLE, Severity, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.identity import Part, sources_of

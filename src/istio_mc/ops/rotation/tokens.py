@@ -70,14 +70,12 @@ class Rotated:
         secret: The Secret with its new token; empty: no cluster reads it, so that it has none.
         times: When its new token was made, and when it expires, as its API server granted it.
         replaced: The clusters in which its remote secret was replaced.
-        restarted: The clusters whose istiods were restarted.
         deleted: Its token Secrets that were deleted.
         left: Its token Secrets that neither istioctl nor istio-mc named: they stay.
     """
 
     secret: str
     replaced: tuple[str, ...] = ()
-    restarted: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     times: TokenTimes = field(default_factory=TokenTimes)
@@ -200,7 +198,6 @@ def replace_token(
     token, secret = _new_token(session, todo, name)
     times = token_times(token.token, (), cluster.reader)
     replaced: list[str] = []
-    restarted: list[str] = []
     for holder in todo.holders(name):
         session.check_lease(holder)
         if _replace(session, todo, name, holder, token):
@@ -212,11 +209,10 @@ def replace_token(
                 todo.members[holder],
                 {each: one.cluster_id for each, one in todo.members.items()},
             )
-            restarted.append(holder)
         _wait_for_istiods(session, name, [holder], before, now)
     if replaced:  # once more all of them, the last time that the old token can still be used
         _wait_for_istiods(session, name, todo.holders(name), before, now)
-    done = Rotated(secret, tuple(replaced), tuple(restarted), times=times)
+    done = Rotated(secret, tuple(replaced), times=times)
     return end_old_tokens(session, todo, name, done) if ends_old else done
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.catalogue import PREFLIGHT
-from istio_mc.checks.model import Facts, Severity, Verdict
+from istio_mc.checks.model import REACHABLE, Facts, Severity, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
@@ -56,7 +55,6 @@ if TYPE_CHECKING:
     from istio_mc.ops.session.session import Session
 
 _END_OF_LIFE = frozenset({Code.ISTIO_END_OF_LIFE, Code.ISTIO_END_OF_LIFE_EXPECTED})
-_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from istio_mc import __version__
@@ -15,7 +16,6 @@ from istio_mc.present.html.findings import anchors, findings
 from istio_mc.present.html.listing import listing
 from istio_mc.present.html.markup import Markup, State, badge, join, moment, tag, worst
 from istio_mc.present.html.matrix import matrices
-from istio_mc.present.html.style import STYLE
 from istio_mc.present.html.topology import MOST_BOXES, Node, drawing, health, links, summary
 from istio_mc.present.output.envelope import Report
 from istio_mc.present.output.language import catalogue, number_of, translated, words, written_in
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 GENERATOR = "istio-mc report"
 """In the page's head: by it a page is known that may be written over."""
 
+STYLE = Markup("\n" + resources.files("istio_mc").joinpath("data", "report.css").read_text("utf-8"))
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _MEANINGS = {
     State.OK: "every check passed",
