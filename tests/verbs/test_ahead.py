@@ -78,7 +78,7 @@ def test_an_api_server_that_falls_silent_is_soon_left_to_istioctl(
 ) -> None:
     monkeypatch.setattr(ahead, "_SILENCE_S", 0.1)
     kt = mesh["kt"]
-    mesh.when(r"PATCH .*/configmaps/istio-sidecar-injector", lambda: setattr(kt.faults, "slow_s", 0.5))
+    mesh.when(r"PATCH .*/serviceaccounts/", lambda: setattr(kt.faults, "slow_s", 0.5))
     mesh.when(r"PATCH .*/customresourcedefinitions/.*istio", lambda: setattr(kt.faults, "slow_s", 0.0))
     mesh.run("install", "--contexts", THREE).exits(0)
     assert writes(kt, ISTIOD) == 1

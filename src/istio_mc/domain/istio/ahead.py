@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import Object, kind_of, labels_of
+from istio_mc.domain.kube.objects import Object, labels_of
 from istio_mc.domain.mesh import REVISION_LABEL
 
 if TYPE_CHECKING:
@@ -22,12 +22,18 @@ FIELD_MANAGER = "istio-operator"
 _COMPONENTS = {"base": "Base", "istiod": "Pilot", "istio-ingress": "IngressGateways"}
 """The component to which istioctl counts the objects of a Helm chart, by the chart's name."""
 
-_PODS_NEED = frozenset({objects.SERVICE_ACCOUNT.kind, objects.CONFIG_MAP.kind})
-_RIGHTS = frozenset(
+_PODS_NEED = frozenset(
     kind.kind
-    for kind in (objects.ROLE, objects.ROLE_BINDING, objects.CLUSTER_ROLE, objects.CLUSTER_ROLE_BINDING)
+    for kind in (
+        objects.SERVICE_ACCOUNT,
+        objects.CONFIG_MAP,
+        objects.ROLE,
+        objects.ROLE_BINDING,
+        objects.CLUSTER_ROLE,
+        objects.CLUSTER_ROLE_BINDING,
+    )
 )
-_LATER = frozenset(kind.kind for kind in (objects.CRD, objects.SERVICE, objects.PDB, objects.HPA))
+_LATER = frozenset(kind.kind for kind in (objects.CRD, objects.PDB, objects.HPA))
 
 
 def parts_ahead(
@@ -46,13 +52,11 @@ def parts_ahead(
     owned = [
         _owned(item, component, document, version) for item in manifest if (component := _component(item))
     ]
-    istiod = [
-        item
-        for item in owned
-        if kind_of(item) == objects.DEPLOYMENT and labels_of(item)[_COMPONENT_LABEL] == "Pilot"
-    ]
-    first = [item for item in owned if item["kind"] in _PODS_NEED | _RIGHTS]
+    of_istiod = [item for item in owned if labels_of(item)[_COMPONENT_LABEL] == "Pilot"]
+    istiod = [item for item in of_istiod if item["kind"] in (objects.SERVICE.kind, objects.DEPLOYMENT.kind)]
+    first = [item for item in owned if item["kind"] in _PODS_NEED]
     later = [item for item in owned if item["kind"] in _LATER]
+    later += [item for item in owned if item["kind"] == objects.SERVICE.kind and item not in istiod]
     return tuple(first), tuple(istiod), tuple(later)
 
 
