@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 UNFINISHED = "a PEM block without an END line"
 
-_BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]+)-----((?:[^-]|-(?!----))*)-----END \1-----")
+_BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]+)-----([^-]*(?:-(?!----)[^-]*)*)-----END \1-----")
 _HEADERS = re.compile(rb"\s*((?:[^\r\n:]+:[^\r\n]*[\r\n]+)+)(.*)", re.DOTALL)
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"\n-----END ", b"-----"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
