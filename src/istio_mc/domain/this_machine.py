@@ -56,10 +56,12 @@ def names_of(
         for remote in of_cluster(secrets, cluster.cluster_id)[:1]
         if remote.access
     ]
-    servers = [_host(server) for server in held or [cluster.api_server.server]]
+    servers = map(
+        _host, dict.fromkeys(held or [cluster.api_server.server])
+    )  # all others have nearly the same
     gateways = used_addresses(context, cluster, observed) or cluster.gateway_addresses
     names = [*(Name(Use.API_SERVER, one) for one in servers), *(Name(Use.GATEWAY, one) for one in gateways)]
-    return tuple(dict.fromkeys(name for name in names if _is_name(name.host)))
+    return tuple(name for name in dict.fromkeys(names) if _is_name(name.host))
 
 
 def _host(url: str) -> str:
