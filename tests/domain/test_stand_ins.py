@@ -106,3 +106,13 @@ def test_data_that_is_equal_in_all_clusters_is_stored_once() -> None:
     template = Template.of([{"kind": "CustomResourceDefinition"}, {"id": stand_in.cluster.cluster_id}])
     same, own = stand_in.filled(template)
     assert (same is template.manifest[0], own) == (True, {"id": KT.cluster_id})
+
+
+def test_equal_parts_of_an_object_are_stored_once_too() -> None:
+    stand_in = stand_in_of(MESH, KT)
+    assert stand_in
+    cluster_id, network = stand_in.cluster.cluster_id, stand_in.cluster.network
+    template = Template.of([{"alike": {"a": ["b"]}, "both": [f"{network} of {cluster_id}", {cluster_id: 1}]}])
+    (item,) = stand_in.filled(template)
+    assert item == {"alike": {"a": ["b"]}, "both": [f"{KT.network} of {KT.cluster_id}", {KT.cluster_id: 1}]}
+    assert item["alike"] is template.manifest[0]["alike"]

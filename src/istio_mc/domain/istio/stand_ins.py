@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from istio_mc.domain.istio.operator import istio_operator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.mesh import Cluster, Mesh
@@ -36,7 +36,7 @@ class Template:
     """The manifest of a stand-in.
 
     Attributes:
-        own: Places of those that have a value of the stand-in.
+        own: Identities of all parts that have a value of the stand-in somewhere inside.
     """
 
     manifest: Sequence[Object]
@@ -45,11 +45,26 @@ class Template:
     @classmethod
     def of(cls, manifest: Sequence[Object]) -> Template:
         """The template of what istioctl made for a stand-in."""
-        texts = [json.dumps(item) for item in manifest]
-        return cls(
-            manifest,
-            frozenset(at for at, text in enumerate(texts) if any(value in text for value in _VALUES)),
-        )
+        own: set[int] = set()
+        for item in manifest:
+            _add_own(item, own)
+        return cls(manifest, frozenset(own))
+
+
+def _add_own(item: object, own: set[int]) -> bool:
+    """Adds a part of a manifest, and the parts inside, as far as they have a value of the stand-in."""
+    if isinstance(item, str):
+        has_one = any(value in item for value in _VALUES)
+    else:
+        parts: Iterable[object] = ()
+        if isinstance(item, dict):
+            parts = (part for pair in item.items() for part in pair)
+        elif isinstance(item, list):
+            parts = item
+        has_one = True in {_add_own(part, own) for part in parts}  # all of them are looked at
+    if has_one:
+        own.add(id(item))
+    return has_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +82,18 @@ class StandIn:
 
     def filled(self, template: Template) -> list[Object]:
         """The manifest of the cluster that it stands for; what all clusters have alike is the same."""
-        return [
-            self._filled(item) if at in template.own else item for at, item in enumerate(template.manifest)
-        ]
+        return [self._filled(item, template.own) for item in template.manifest]
 
-    def _filled(self, item: Any) -> Any:  # noqa: ANN401 - plain data
+    def _filled(self, item: Any, own: Container[int]) -> Any:  # noqa: ANN401 - plain data
+        if id(item) not in own:
+            return item
         if isinstance(item, str):
-            for value, own in self.values.items():
-                item = item.replace(value, own)
+            for value, its_own in self.values.items():
+                item = item.replace(value, its_own)
             return item
         if isinstance(item, dict):
-            return {self._filled(key): self._filled(value) for key, value in item.items()}
-        if isinstance(item, list):
-            return [self._filled(value) for value in item]
-        return item
+            return {self._filled(key, own): self._filled(value, own) for key, value in item.items()}
+        return [self._filled(value, own) for value in item]
 
 
 def stand_in_of(mesh: Mesh, cluster: Cluster) -> StandIn | None:
