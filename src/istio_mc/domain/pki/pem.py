@@ -93,6 +93,7 @@ class CertificateFacts:
 # Certificates
 
 
+@lru_cache(maxsize=256)  # clusters, proxies and webhooks have copies of the same
 def load_certificates(pem: NamedPem, *, skip: bool = False) -> tuple[x509.Certificate, ...]:
     """Every certificate of a PEM bundle, in its order, as istiod and the proxies read it.
 
