@@ -11,7 +11,7 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -81,12 +81,8 @@ def leaf(tunnel: Tunnel, server_name: str, *, alpn: str) -> bytes:
     Raises:
         OSError: The handshake failed (ssl.SSLError is a subclass), or the connection broke.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # the caller reads who signed it
-    context.set_alpn_protocols([alpn])
     received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(received, to_send, server_hostname=server_name)
+    tls = _unverifying(alpn).wrap_bio(received, to_send, server_hostname=server_name)
     while True:
         try:
             tls.do_handshake()
@@ -99,6 +95,16 @@ def leaf(tunnel: Tunnel, server_name: str, *, alpn: str) -> bytes:
         else:
             tunnel.sendall(to_send.read())
             return tls.getpeercert(binary_form=True) or b""
+
+
+@cache
+def _unverifying(alpn: str) -> ssl.SSLContext:
+    """The context of connections whose certificate the caller judges; shared by all, and never changed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols([alpn])
+    return context
 
 
 T = TypeVar("T")
