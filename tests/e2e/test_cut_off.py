@@ -5,7 +5,7 @@ from __future__ import annotations
 from lab import faults
 from tests.e2e.harness import CONTEXTS, SYSTEM, Site, clean, kubectl, live_root
 
-DEADLINE_S = 60
+DEADLINE_S = 40
 SLACK_S = 5  # to start Python and to end the children
 
 
