@@ -22,6 +22,7 @@ _ISTIOCTL = """#!/bin/sh
 trap '' HUP INT
 case "$1" in
   version) echo '{"clientVersion": {"version": "1.26.0"}}' ;;
+  manifest) ;;
   *) echo $$ >> %s; while :; do sleep 0.1; done ;;
 esac
 """

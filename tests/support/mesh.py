@@ -177,7 +177,9 @@ class Mesh:
         """Has requests of this process skip TLS and HTTP: for tests that open a session themselves."""
         return direct.connections({one.api.port: one for one in self.clusters.values()})
 
-    def start(self, *words: object, killed_after: int | str | None = None, **env: str) -> Running:
+    def start(
+        self, *words: object, killed_after: int | str | tuple[str, int] | None = None, **env: str
+    ) -> Running:
         """Starts istio-mc as a process of its own.
 
         Args:

@@ -22,13 +22,16 @@ STEPS = (
     "PATCH .*/deployments/istiod$",
     "PATCH .*/gateways/cross-network-gateway$",
 )
-"""A write of each step that comes after another."""
+"""A write of each step that comes after another; istiod's Deployment is first written ahead of istioctl."""
+
+BY_ISTIOCTL = ("PATCH .*/deployments/istiod$", 2)
 
 BESIDE = "PATCH .*/customresourcedefinitions/httproutes.gateway.networking.k8s.io$"
 """The Gateway API is installed while istiod starts."""
 
 KILLED_AT = (
     *STEPS,
+    BY_ISTIOCTL,
     "PATCH .*/customresourcedefinitions/gateways.networking.istio.io$",
     "PATCH .*/deployments/istio-ingressgateway$",
     "PUT .*/mutatingwebhookconfigurations/istio-sidecar-injector$",
@@ -44,7 +47,7 @@ UNINSTALLED_AT = (
     "DELETE .*/customresourcedefinitions/",
     "DELETE .*/namespaces/istio-system$",
 )
-_PARTS = 6
+_PARTS = 12
 LINKED_AT = in_thorough("POST .*/secrets$", "PATCH .*/secrets/istio-remote-secret-ncloud-nks$")
 """The same, for what several clusters have to do with each other."""
 
@@ -74,7 +77,7 @@ def test_an_install_killed_in_each_step_is_finished_by_the_last_run(mesh: Mesh) 
 
 
 @pytest.mark.parametrize("write", [BESIDE, *in_thorough(*KILLED_AT)])
-def test_an_install_that_was_killed_is_finished_by_the_next(mesh: Mesh, write: str) -> None:
+def test_an_install_that_was_killed_is_finished_by_the_next(mesh: Mesh, write: str | tuple[str, int]) -> None:
     assert mesh.run(*ONE, dies_after=write).code == 1
     mesh.run(*ONE).exits(0)
     assert unlike(whole(ONE), held(mesh)) == []
@@ -120,7 +123,7 @@ def test_an_uninstall_that_was_killed_is_finished_by_the_next(installed: Mesh, w
 def test_the_next_run_finishes_a_killed_one_while_its_istioctl_still_runs(
     mesh: Mesh,
 ) -> None:
-    running = mesh.start(*TWO, killed_after="PATCH .*/deployments/istiod$")
+    running = mesh.start(*TWO, killed_after=("PATCH .*/deployments/istiod$", 3))  # two are ahead of istioctl
     assert running.wait().code == -9
     mesh.run(*TWO).exits(0)
     running.left_behind()
