@@ -60,7 +60,8 @@ def _connected(target: Target) -> socket.socket:
 
 
 def _carry_back(target: socket.socket, out: BufferedIOBase) -> None:
-    with suppress(OSError):
+    with suppress(OSError):  # also where what listened there has left data unread: that resets a connection
         while data := target.recv(4096):
             out.write(frame(BINARY, b"\x00" + data))
+    with suppress(OSError):
         out.write(frame(CLOSE, b""))
