@@ -80,5 +80,5 @@ def test_an_api_server_that_falls_silent_is_soon_left_to_istioctl(
     kt = mesh["kt"]
     mesh.when(r"PATCH .*/serviceaccounts/", lambda: setattr(kt.faults, "slow_s", 0.5))
     mesh.when(r"PATCH .*/customresourcedefinitions/.*istio", lambda: setattr(kt.faults, "slow_s", 0.0))
-    mesh.run("install", "--contexts", THREE).exits(0)
+    mesh.run("install", "--contexts", "kt").exits(0)  # alone: writes of others would be the moments, too
     assert writes(kt, ISTIOD) == 1
