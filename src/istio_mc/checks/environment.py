@@ -10,6 +10,7 @@ from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Sev
 from istio_mc.domain import cilium
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio import releases
+from istio_mc.domain.istio.choice import INSTALLED
 from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.istio.releases import end_of_life_problem, kubernetes_problem, until
 from istio_mc.domain.istio.services import merged
@@ -241,7 +242,7 @@ def _crds(facts: Facts, target: Target) -> Finding:
 
 def _set_by(crd: Object) -> str:
     """The version of the istioctl that wrote a CRD (label since 1.26.0); empty if unknown."""
-    return labels_of(crd).get("operator.istio.io/version", "")
+    return labels_of(crd).get(INSTALLED, "")
 
 
 def _gateway_api(facts: Facts, target: Target) -> Finding:
@@ -284,8 +285,7 @@ PRESETS = (
         looks_at="the same table, and the current date",
         usual_cause="the minor version has reached its end of life",
         fix=f"set `istio.version` in mesh.yaml to a supported version: `{istio_mc('tools', 'list')}` "
-        "lists "
-        "them",
+        "lists them",
         docs="troubleshooting.md#versions-end-of-life",
         scope=Scope.MESH,
         needs=(),

@@ -21,6 +21,8 @@ CROSS_NETWORK_GATEWAY = "cross-network-gateway"
 REVISION_LABEL = "istio.io/rev"
 TAG_LABEL = "istio.io/tag"
 COMPONENT_LABEL = "operator.istio.io/component"
+OWNER_LABEL = "install.operator.istio.io/owning-resource"
+OWNER_NAMESPACE_LABEL = "install.operator.istio.io/owning-resource-namespace"
 UPGRADE_RECORD = "istio-mc-upgrade"
 """Name of the ConfigMap with what a cluster had before its upgrade."""
 

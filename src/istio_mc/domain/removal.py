@@ -24,6 +24,8 @@ from istio_mc.domain.kube.objects import (
 from istio_mc.domain.mesh import (
     COMPONENT_LABEL,
     CROSS_NETWORK_GATEWAY,
+    OWNER_LABEL,
+    OWNER_NAMESPACE_LABEL,
     READER_SERVICE_ACCOUNT,
     REVISION_LABEL,
     SYSTEM_NAMESPACE,
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "istio-mc"
 OF_ISTIOD = ("istio.io/config", "true")
 """Label of the ConfigMaps istiod writes into namespaces (pilot/pkg/.../namespacecontroller.go, 1.31.0)."""
-_OWNER_LABEL = "install.operator.istio.io/owning-resource"
-_OWNER_NAMESPACE_LABEL = "install.operator.istio.io/owning-resource-namespace"
 _BASE = "Base"
 """The component that all revisions of a cluster share."""
 _SHARED_BY_REVISIONS = frozenset({READER_SERVICE_ACCOUNT})
@@ -196,7 +196,7 @@ def _of_other_versions(
 def _owner(item: Object) -> tuple[str, str] | None:
     """Name and namespace of the document that istioctl made an object of."""
     labels = labels_of(item)
-    name, namespace = labels.get(_OWNER_LABEL), labels.get(_OWNER_NAMESPACE_LABEL)
+    name, namespace = labels.get(OWNER_LABEL), labels.get(OWNER_NAMESPACE_LABEL)
     return (name, namespace) if name and namespace and COMPONENT_LABEL in labels else None
 
 

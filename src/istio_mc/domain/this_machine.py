@@ -56,9 +56,8 @@ def names_of(
         for remote in of_cluster(secrets, cluster.cluster_id)[:1]
         if remote.access
     ]
-    servers = map(
-        _host, dict.fromkeys(held or [cluster.api_server.server])
-    )  # all others have nearly the same
+    # The remote secrets of all others usually have the same server.
+    servers = [_host(server) for server in dict.fromkeys(held or [cluster.api_server.server])]
     gateways = used_addresses(context, cluster, observed) or cluster.gateway_addresses
     names = [*(Name(Use.API_SERVER, one) for one in servers), *(Name(Use.GATEWAY, one) for one in gateways)]
     return tuple(name for name in dict.fromkeys(names) if _is_name(name.host))

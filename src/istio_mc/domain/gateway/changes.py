@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.gateway import address, metallb
+from istio_mc.domain.istio.ahead import FIELD_MANAGER
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
 from istio_mc.domain.kube.objects import Object, ref_of
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.observed import Observed
 
-_MANAGERS = frozenset({"istio-mc", "istio-operator"})
+_MANAGERS = frozenset({"istio-mc", FIELD_MANAGER})
 """Who may have written the Service's fields on this tool's behalf: itself, and istioctl (1.26.0)."""
 
 

@@ -9,9 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.istio.choice import INSTALLED
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Object, labels_of
-from istio_mc.domain.mesh import REVISION_LABEL
+from istio_mc.domain.mesh import (
+    COMPONENT_LABEL,
+    OWNER_LABEL,
+    OWNER_NAMESPACE_LABEL,
+    REVISION_LABEL,
+    revision_label,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,15 +59,12 @@ def parts_ahead(
     owned = [
         _owned(item, component, document, version) for item in manifest if (component := _component(item))
     ]
-    of_istiod = [item for item in owned if labels_of(item)[_COMPONENT_LABEL] == "Pilot"]
+    of_istiod = [item for item in owned if labels_of(item)[COMPONENT_LABEL] == _COMPONENTS["istiod"]]
     istiod = [item for item in of_istiod if item["kind"] in (objects.SERVICE.kind, objects.DEPLOYMENT.kind)]
     first = [item for item in owned if item["kind"] in _PODS_NEED]
     later = [item for item in owned if item["kind"] in _LATER]
     later += [item for item in owned if item["kind"] == objects.SERVICE.kind and item not in istiod]
     return tuple(first), tuple(istiod), tuple(later)
-
-
-_COMPONENT_LABEL = "operator.istio.io/component"
 
 
 def _component(item: Object) -> str | None:
@@ -74,10 +78,10 @@ def _owned(item: Object, component: str, document: Mapping[str, Object], version
     labels = {
         **labels_of(item),
         "operator.istio.io/managed": "Reconcile",
-        "operator.istio.io/version": version,
-        "install.operator.istio.io/owning-resource": owner["name"],
-        "install.operator.istio.io/owning-resource-namespace": owner["namespace"],
-        REVISION_LABEL: document["spec"].get("revision") or "default",
-        _COMPONENT_LABEL: component,
+        INSTALLED: version,
+        OWNER_LABEL: owner["name"],
+        OWNER_NAMESPACE_LABEL: owner["namespace"],
+        REVISION_LABEL: revision_label(document["spec"].get("revision", "")),
+        COMPONENT_LABEL: component,
     }
     return {**item, "metadata": {**item["metadata"], "labels": labels}}

@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from istio_mc.domain.kube.objects import Object, Ref, ref_of
+from istio_mc.domain.mesh import OWNER_LABEL
 
 _SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
@@ -19,7 +20,6 @@ _QUANTITY = re.compile(
 _QUANTITY_FIELDS = frozenset({"limits", "requests"})
 
 # istiod and istioctl set these themselves after the install (seen on 1.26.0).
-_OWNER_LABEL = "install.operator.istio.io/owning-resource"
 _WEBHOOK_FIELDS = frozenset({"failurePolicy", "caBundle"})
 _INJECTOR = "istio-sidecar-injector"
 
@@ -123,7 +123,7 @@ def _ignored(path: _Path) -> bool:
         return False
     if path == ("apiVersion",):
         return True  # the same object, read in another version of its API
-    return path[-1] == _OWNER_LABEL or (path[0] == "webhooks" and path[-1] in _WEBHOOK_FIELDS)
+    return path[-1] == OWNER_LABEL or (path[0] == "webhooks" and path[-1] in _WEBHOOK_FIELDS)
 
 
 def _same(desired: object, live: object, path: _Path) -> bool:

@@ -100,6 +100,11 @@ def leaf(tunnel: Tunnel, server_name: str, *, alpn: str) -> bytes:
 @cache
 def _unverifying(alpn: str) -> ssl.SSLContext:
     """The context of connections whose certificate the caller judges; shared by all, and never changed."""
+    return _context(alpn)
+
+
+def _context(alpn: str) -> ssl.SSLContext:
+    """A context that verifies nothing; server names are for the gateway, as workloads have SPIFFE URIs."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -335,11 +340,8 @@ def _verifying(roots: str) -> ssl.SSLContext:
 
 
 def _client(roots: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _context(_ALPN)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # the name is an SNI for the gateway; workloads have SPIFFE URIs
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols([_ALPN])
     if roots:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=roots)
