@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -89,3 +90,26 @@ def test_pydantic_is_loaded_where_a_settings_file_is_read(tmp_path: Path) -> Non
     (tmp_path / "mesh.yaml").write_text("apiVersion: istio-mc/v1alpha1\nkind: Mesh\n")
 
     assert "pydantic" in loaded("config show --kubeconfig k.yaml", tmp_path)
+
+
+ENDPOINTS = """
+import os, sys
+from istio_mc.gateways.kube.endpoint import read_endpoint
+kubeconfig = {'clusters': [{'cluster': {'server': 'https://192.0.2.1:6443/'}}]}
+for name, value in (('NO_PROXY', 'example.com'), ('HTTPS_PROXY', 'http://192.0.2.2:3128')):
+    os.environ[name] = value
+    endpoint = read_endpoint('a', kubeconfig)
+    print('kubernetes' in sys.modules, endpoint.url, endpoint.proxy and endpoint.proxy.url)
+"""
+
+
+def test_the_python_client_is_loaded_only_for_a_proxy_of_the_environment() -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    done = subprocess.run(
+        [sys.executable, "-c", ENDPOINTS],
+        capture_output=True, text=True, timeout=60, check=True, env=clean,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "False https://192.0.2.1:6443 None",
+        "True https://192.0.2.1:6443 http://192.0.2.2:3128",
+    ]

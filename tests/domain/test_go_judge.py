@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import subprocess
 from base64 import b64encode
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import pytest
 
 from istio_mc.domain.pki import cacerts
 from lab import settings
-from lab.golang import Go
+from lab.golang import Go, required, source_version
 from tests.support.mutated_cas import mutations
 from tests.support.odd_cas import Case, cases
 
@@ -29,21 +28,18 @@ pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def judge() -> Path:
     """The program that asks Go, built with the machine's own Go or, where there is none, the lab's.
 
-    Workers of one run share it: a first build compiles Go's own packages too.
+    It is built once for each state of its source and kept in the lab's cache: Go compiles its packages too.
     """
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    program = folder / "gojudge"
-    with (folder / "gojudge.lock").open("w") as lock:
+    version = f"{source_version(JUDGE)}-go{required(JUDGE, 'go')}"
+    program = settings.cache() / "bin" / f"gojudge-{version}" / "gojudge"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    with program.with_suffix(".lock").open("w") as lock:  # workers of one run share it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists():
-            built = program.with_suffix(".new")
-            Go(settings.cache(), JUDGE).build(".", "", built)
-            built.rename(program)
+            Go(settings.cache(), JUDGE).build(".", "", program)
     return program
 
 

@@ -11,7 +11,6 @@ from istio_mc.domain.istio.istiod import unavailable
 from istio_mc.domain.istio.pod_faults import Log, PodFault, deployment_faults, is_observed, pod_fault
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import ProblemError
-from istio_mc.domain.redaction.redactor import Redactor
 from istio_mc.gateways.host.parallel import all_of
 
 if TYPE_CHECKING:
@@ -93,6 +92,8 @@ def _last_line(kube: Kube, namespace: str, fault: PodFault) -> str:
 
 def shown(log: str) -> str:
     """The last line of a log, ready to print: one line, of limited length, without secrets."""
+    from istio_mc.domain.redaction.redactor import Redactor  # noqa: PLC0415 - few runs have a log to show
+
     text = Redactor().text(_ESCAPES.sub(" ", log))  # the whole log, because a key can span several lines
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     if not lines:

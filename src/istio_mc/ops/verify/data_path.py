@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +26,9 @@ from istio_mc.gateways.host.parallel import Failures, results_in_time
 from istio_mc.gateways.istio.data_path import Caller, Route, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from istio_mc.domain.istio.services import Services
+    from istio_mc.domain.istio.services import Meshed, Services
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.pki.signing import Signing
     from istio_mc.ops.verify.snapshot import MeshSnapshot
@@ -58,9 +59,12 @@ def trace_gateways(
     members = _members(snapshot.observed)
     cas = {name: member.ca for name, member in members.items()}
     roots = _roots(cas)
+    clusters_of = Counter(one for of_cluster in services.values() for one in set(of_cluster.meshed))
 
     def probe_cluster(name: str) -> DataPath:
-        route = _route(snapshot, name, services, roots)
+        behind = services[name].meshed if name in services else ()
+        shared = frozenset(one for one in behind if clusters_of[one] > 1)
+        route = _route(snapshot, name, behind, shared, roots)
         traces = trace(route, _caller(snapshot, name, members))
         return DataPath(traces, tuple(shown(one, name, cas) for one in traces))
 
@@ -90,16 +94,16 @@ def _roots(cas: Mapping[str, Signing]) -> str:
     return dump_certificates(roots).decode()
 
 
-def _route(snapshot: MeshSnapshot, name: str, services: Mapping[str, Services], roots: str) -> Route:
-    behind = services[name].meshed if name in services else ()
-    elsewhere = {one for other, of_cluster in services.items() if other != name for one in of_cluster.meshed}
+def _route(
+    snapshot: MeshSnapshot, name: str, behind: Collection[Meshed], shared: frozenset[Meshed], roots: str
+) -> Route:
     gateway = snapshot.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
     label = labels_of(gateway).get(_PORT_LABEL, "")
     return Route(
         addresses=address.used_addresses(name, snapshot.clusters[name], snapshot.observed),
         # Those first that other clusters have too: only they tell whether the gateway forwards to others.
-        services=tuple(sorted(behind, key=lambda one: (one not in elsewhere, not one.http, one))),
-        shared=frozenset(elsewhere.intersection(behind)),
+        services=tuple(sorted(behind, key=lambda one: (one not in shared, not one.http, one))),
+        shared=shared,
         roots=roots,
         port=int(label) if label.isdigit() else CROSS_NETWORK_PORT,
     )
