@@ -106,7 +106,8 @@ class TestWatch:
         ) as process:
             os.close(theirs)
             try:
-                seen = read(ours, lambda text: text.count("Ctrl-C ends") > 1)
+                seen = read(ours, lambda text: text.count("Ctrl-C to quit") > 1)
+                assert seen.count("Ctrl-C to quit") > 1, "it was drawn again"
                 process.send_signal(signal.SIGINT)
                 seen += read(ours, lambda _: False)
                 assert process.wait(30) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -253,13 +254,21 @@ def test_the_same_command_continues_when_the_new_istiod_has_its_endpoints(old: M
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("deployment", ["istiod", "istio-ingressgateway"])
+@pytest.mark.parametrize(
+    ("deployment", "done", "still_held"),
+    [
+        ("istiod", [], ["kt istio-ingressgateway", "kt istiod"]),
+        ("istio-ingressgateway", ["control plane"], []),
+    ],
+)
 def test_pods_that_never_start_stop_it_with_the_cause_and_old_ones_serve_on(
-    old: Mesh, deployment: str
+    old: Mesh, deployment: str, done: list[str], still_held: list[str]
 ) -> None:
     old["kt"].stuck[deployment] = "ImagePullBackOff"
-    result = run(old, *TO, "--canary", "kt").exits(1)
+    result = run(old, *TO, "--canary", "kt", "--timeout", "20s").exits(1)
     assert "image-not-pulled" in {code for code, _ in result.errors}
+    assert re.findall(r"\bkt  (control plane|gateway) done", result.stderr) == done
+    assert sorted(held(old)) == still_held, "what istioctl could not finish stays held"
     ready = old["kt"].get("Deployment", deployment, SYSTEM)["status"]["readyReplicas"]
     assert ready == 1
     assert versions(old)["ncloud"] == OLD

@@ -50,6 +50,10 @@ MOST_LACKING_S = 180.0
 """How long a new istiod may lack what the old ones have before the upgrade stops."""
 
 
+class _IstioctlFailedError(ProblemError):
+    """istioctl failed, and reports why: what is held stays held, and old pods serve on."""
+
+
 def roll_out(
     session: Session,
     istioctl: Istioctl,
@@ -88,6 +92,8 @@ def roll_out(
     def follow() -> None:
         try:
             _Rollout(session, cluster, istiod, desired, ended, ids, move).follow()
+        except _IstioctlFailedError:
+            return
         except BaseException:
             stopped.set()
             cancel.set()
@@ -180,7 +186,7 @@ class _Rollout:
             report(seen, left_s)
             pods.check_when_due()
         if self._ended.is_set():
-            return  # istioctl failed, and reports why
+            raise _IstioctlFailedError
         raise ProblemError(*filter(None, (pods.problem, self._not_ready(deployment, seen))))
 
     def _unset(self, name: str) -> str:
