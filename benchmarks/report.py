@@ -116,7 +116,7 @@ def queries(found: Comparison) -> str:
     turns = len(found.of(comparison.VERIFY))
     limits = f"the aim is {comparison.AIM}, the limit {comparison.MOST:g}."
     parts = [
-        table(("side", "median", "least", "most", "commands, or checks told"), rows),
+        table(("side", "median", "least", "most", "commands, or checks reported"), rows),
         f"Ratio {found.ratio:.2f}, of {turns} turns each: {limits}",
         *_disturbed(found.disturbed, len(found.turns)),
     ]
