@@ -14,6 +14,7 @@ import pytest
 
 from istio_mc.domain.pki import cacerts
 from lab import settings
+from lab.binaries import Tool
 from lab.golang import Go, required, source_version
 from tests.support.mutated_cas import mutations
 from tests.support.odd_cas import Case, cases
@@ -34,12 +35,13 @@ def judge() -> Path:
     It is built once for each state of its source and kept in the lab's cache: Go compiles its packages too.
     """
     version = f"{source_version(JUDGE)}-go{required(JUDGE, 'go')}"
-    program = settings.cache() / "bin" / f"gojudge-{version}" / "gojudge"
+    tool = Tool("gojudge", "gojudge", version, JUDGE, ".")
+    program = tool.path(settings.cache())
     program.parent.mkdir(parents=True, exist_ok=True)
     with program.with_suffix(".lock").open("w") as lock:  # workers of one run share it
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists():
-            Go(settings.cache(), JUDGE).build(".", "", program)
+            Go(settings.cache(), tool.module).build(tool.package, tool.ldflags, program)
     return program
 
 

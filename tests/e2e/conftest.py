@@ -54,3 +54,11 @@ def mesh(site: Site) -> Site:
     """The three clusters, joined into one mesh under the site's CA; each test leaves it so."""
     shared.make_whole(site)
     return site
+
+
+@pytest.fixture(scope="module")
+def with_sample(mesh: Site) -> Site:
+    """The shared mesh with the sample in it, as every version answers."""
+    mesh.run("sample", "deploy").exits(0)
+    mesh.run("sample", "test").exits(0)
+    return mesh

@@ -17,19 +17,11 @@ if TYPE_CHECKING:
 DEADLINE_S = 120
 
 
-@pytest.fixture(scope="module")
-def sample(mesh: Site) -> Site:
-    """The mesh with the sample in it, as every version answers."""
-    mesh.run("sample", "deploy").exits(0)
-    mesh.run("sample", "test").exits(0)
-    return mesh
-
-
 @pytest.fixture
-def swallowed(sample: Site) -> Iterator[Site]:
+def swallowed(with_sample: Site) -> Iterator[Site]:
     """The mesh, but nothing gets through to kt's gateway; kt's API server answers."""
     faults.swallow("kt")
-    yield sample
+    yield with_sample
     faults.unswallow("kt")
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import lab, mesh, site, whole_network
+from tests.e2e.conftest import lab, mesh, site, whole_network, with_sample
 
-__all__ = ["lab", "mesh", "site", "whole_network"]
+__all__ = ["lab", "mesh", "site", "whole_network", "with_sample"]
 
 _HERE = f"{Path(__file__).parent}/"
 
@@ -21,7 +21,8 @@ collect_ignore = [] if "LAB_PHASES" in os.environ else _BY_HAND
 if "LAB_ROLE_ISTIO" not in os.environ:
     collect_ignore = [*collect_ignore, "test_adopt_role.py"]  # make lab-adopt
 
-# What begins with the shared mesh comes first; its end leaves empty clusters, as the others want them.
+# The shared mesh comes first, also where its keys change; its end leaves empty clusters, as the others want
+# them.
 _ORDER = (
     "test_leaving.py",
     "test_keys.py",

@@ -6,8 +6,6 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from lab import faults
 from tests.e2e.harness import (
     CONTEXTS,
@@ -28,14 +26,6 @@ if TYPE_CHECKING:
     from tests.e2e.harness import Result
 
 READER = "istio-reader-service-account-istio-remote-secret-token"
-
-
-@pytest.fixture(scope="module")
-def keys(mesh: Site) -> Site:
-    """The shared mesh with the sample; its root changes in the folder of its CA too, so others can go on."""
-    mesh.run("sample", "deploy").exits(0)
-    mesh.run("sample", "test").exits(0)
-    return mesh
 
 
 @contextlib.contextmanager
@@ -70,14 +60,14 @@ def done(result: Result) -> Result:
     return result.exits(0)
 
 
-def test_tokens_are_replaced_without_a_failed_request(keys: Site) -> None:
+def test_tokens_are_replaced_without_a_failed_request(with_sample: Site) -> None:
     before = each(token_secrets)
     with without_a_failed_request("link --rotate"):
-        done(keys.run("link", "--rotate", "--canary", "kt", timeout_s=170))
+        done(with_sample.run("link", "--rotate", "--canary", "kt", timeout_s=170))
     after = each(token_secrets)
     assert [len(names) for names in (*before.values(), *after.values())] == [1] * 2 * len(CONTEXTS)
     assert [name for name in CONTEXTS if after[name] == before[name]] == []
-    keys.run("verify", "--wait", "30s").exits(0)
+    with_sample.run("verify", "--wait", "30s").exits(0)
 
 
 def token_secrets(name: str) -> list[str]:
@@ -86,15 +76,15 @@ def token_secrets(name: str) -> list[str]:
     return [one for one in secrets if one.startswith(READER)]
 
 
-def test_tokens_that_expire_are_used_without_a_failed_request(keys: Site) -> None:
+def test_tokens_that_expire_are_used_without_a_failed_request(with_sample: Site) -> None:
     with without_a_failed_request("link --rotate --expires 90d"):
-        result = done(keys.run("link", "--rotate", "--expires", "90d", "-o", "json", timeout_s=170))
+        result = done(with_sample.run("link", "--rotate", "--expires", "90d", "-o", "json", timeout_s=170))
     assert all(one["expires"] for one in result.data["clusters"])
     bound = each(bound_tokens)
     assert [len(names) for names in bound.values()] == [1, 1, 1]
-    keys.run("install", "--contexts", ",".join(CONTEXTS), "--timeout", "170s", timeout_s=180).exits(0)
+    with_sample.run("install", "--contexts", ",".join(CONTEXTS), "--timeout", "170s", timeout_s=180).exits(0)
     assert each(bound_tokens) == bound
-    keys.run("verify", "--wait", "30s").exits(0)
+    with_sample.run("verify", "--wait", "30s").exits(0)
 
 
 def bound_tokens(name: str) -> list[str]:
@@ -108,37 +98,39 @@ def ca_of(name: str) -> bytes | None:
     return (secret(name, "cacerts") or {}).get("ca-cert.pem")
 
 
-def test_the_intermediates_change_without_a_failed_request(keys: Site) -> None:
+def test_the_intermediates_change_without_a_failed_request(with_sample: Site) -> None:
     before, root = {name: ca_of(name) for name in CONTEXTS}, {live_root(name) for name in CONTEXTS}
     with without_a_failed_request("ca rotate --intermediates"):
-        done(keys.run("ca", "rotate", "--intermediates", "--canary", "kt", timeout_s=300))
+        done(with_sample.run("ca", "rotate", "--intermediates", "--canary", "kt", timeout_s=300))
     after = {name: ca_of(name) for name in CONTEXTS}
     assert [name for name in CONTEXTS if after[name] in (before[name], None)] == []
     assert {live_root(name) for name in CONTEXTS} == root
-    keys.run("verify", "--wait", "30s").exits(0)
+    with_sample.run("verify", "--wait", "30s").exits(0)
 
 
-def test_the_root_changes_without_a_failed_request(keys: Site) -> None:
+def test_the_root_changes_without_a_failed_request(with_sample: Site) -> None:
     before = {live_root(name) for name in CONTEXTS}
     with without_a_failed_request("ca rotate"):
-        done(keys.run("ca", "rotate", "--canary", "kt", timeout_s=350))
+        done(with_sample.run("ca", "rotate", "--canary", "kt", timeout_s=350))
     (root,) = {live_root(name) for name in CONTEXTS}
     assert root not in before
-    keys.run("verify", "--wait", "30s").exits(0)
+    with_sample.run("verify", "--wait", "30s").exits(0)
 
 
-def test_a_cluster_is_lost_and_joins_again_without_a_failed_request(keys: Site) -> None:
+def test_a_cluster_is_lost_and_joins_again_without_a_failed_request(with_sample: Site) -> None:
     others = ("kt", "ncloud")
-    keys.run("sample", "test").exits(0)
+    with_sample.run("sample", "test").exits(0)
     faults.blind("kt", "nhn")
     faults.blind("ncloud", "nhn")
     remaining = {name: {"v1", "v2"} for name in others}
     with without_a_failed_request("uninstall --lost", others, remaining):
-        config = write_kubeconfig(keys.folder / "lost", without_api_server("nhn"))
-        done(keys.run("uninstall", "--lost", "nhn", "--yes", "--kubeconfig", config, timeout_s=120))
+        config = write_kubeconfig(with_sample.folder / "lost", without_api_server("nhn"))
+        done(with_sample.run("uninstall", "--lost", "nhn", "--yes", "--kubeconfig", config, timeout_s=120))
     assert {name: secret(name, "istio-remote-secret-nhn-nks") for name in others} == dict.fromkeys(others)
     faults.unblind("kt")
     faults.unblind("ncloud")
     with without_a_failed_request("join again", others, remaining):
-        keys.run("install", "--contexts", ",".join(CONTEXTS), "--timeout", "170s", timeout_s=180).exits(0)
-    soon(lambda: keys.run("verify", "--wait", "30s").code == 0, "the mesh is whole", 60)
+        with_sample.run(
+            "install", "--contexts", ",".join(CONTEXTS), "--timeout", "170s", timeout_s=180
+        ).exits(0)
+    soon(lambda: with_sample.run("verify", "--wait", "30s").code == 0, "the mesh is whole", 60)

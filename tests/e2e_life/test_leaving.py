@@ -18,13 +18,6 @@ WATCHED_S = 90
 READER = "istio-reader-service-account-istio-remote-secret-token"
 
 
-@pytest.fixture(scope="module")
-def with_sample(mesh: Site) -> Site:
-    mesh.run("sample", "deploy").exits(0)
-    mesh.run("sample", "test").exits(0)
-    return mesh
-
-
 def status(context: str, token: str) -> str:
     """How a cluster's API server answers the bearer of a token."""
     config = json.loads(kubectl(context, "config", "view", "--raw", "--minify", "-o", "json"))

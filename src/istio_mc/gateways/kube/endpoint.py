@@ -235,7 +235,7 @@ def _server(cluster: Mapping[str, Any]) -> tuple[str, str | None, str]:
     host = str(cluster["server"]).rstrip("/")
     if not getproxies().keys() - {"no"}:
         return host, None, ""
-    from kubernetes.client import Configuration  # noqa: PLC0415 - see above
+    from kubernetes.client import Configuration  # noqa: PLC0415 - slow to load; few have a proxy
 
     configuration = Configuration(host=host)
     return host, configuration.proxy, configuration.no_proxy or ""
